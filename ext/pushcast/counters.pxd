@@ -1,0 +1,26 @@
+"""Counters of all destinations: rows of numpy structured arrays that C writes without locks."""
+cimport cython
+from libc.stdint cimport uint64_t
+
+ctypedef struct counters_t:
+    uint64_t sent_bytes          # taken by the transport: media, lead-ins and control
+    uint64_t media_bytes         # of these, shared bytes of the ring
+    uint64_t sends               # calls that took something
+    uint64_t jumps               # moves to a keyframe because the destination fell behind
+    uint64_t skipped_spans       # spans left out by jumps
+    uint64_t damaged             # runs that were overwritten while they were sent (the writer lapped the cursor)
+    uint64_t first_send_ns       # CLOCK_MONOTONIC of the first media send, 0 before
+    uint64_t last_send_ns
+    uint64_t max_gap_ns          # longest pause between two media sends
+    uint64_t lag_ms              # media time between the cursor and the ring's head, at the last slot
+    uint64_t refused             # UDP: ICMP refusals
+    uint64_t short_sends         # sends that took less than was offered
+    uint64_t spare[4]            # two cache lines a row: neighbours written by different threads do not share one
+
+
+@cython.final
+cdef class CounterTable:
+    cdef list blocks             # numpy arrays; a block never moves, so a row's address holds as long as the table
+    cdef list free_rows
+
+    cdef counters_t* row(self, size_t index) except NULL

@@ -1,0 +1,85 @@
+"""The counter table: one row for each destination, written by its sender thread, read by anybody.
+
+A row is written by one thread only, in aligned 64-bit words, without locks; a reader may see one word newer than its neighbour.  The table grows in
+blocks, so that a row never moves while C writes it.  Readers take a copy of the whole table and compute by column.
+"""
+cimport cython
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+import numpy as np
+
+COUNTERS = np.dtype([
+    ("sent_bytes", np.uint64),
+    ("media_bytes", np.uint64),
+    ("sends", np.uint64),
+    ("jumps", np.uint64),
+    ("skipped_spans", np.uint64),
+    ("damaged", np.uint64),
+    ("first_send_ns", np.uint64),
+    ("last_send_ns", np.uint64),
+    ("max_gap_ns", np.uint64),
+    ("lag_ms", np.uint64),
+    ("refused", np.uint64),
+    ("short_sends", np.uint64),
+    ("spare", np.uint64, (4,)),
+])
+
+cdef enum:
+    BLOCK_ROWS = 256
+
+
+cdef class CounterTable:
+    """Rows for destinations, handed out by `take` and returned by `give`."""
+
+    def __cinit__(self):
+        if COUNTERS.itemsize != sizeof(counters_t):
+            raise AssertionError(f"a row is {sizeof(counters_t)} bytes in C and {COUNTERS.itemsize} in numpy")
+        self.blocks = []
+        self.free_rows = []
+
+    def take(self):
+        """Index of a row, zeroed."""
+        if not self.free_rows:
+            first = len(self.blocks) * BLOCK_ROWS
+            self.blocks.append(np.zeros(BLOCK_ROWS, COUNTERS))
+            self.free_rows.extend(range(first + BLOCK_ROWS - 1, first - 1, -1))
+        index = self.free_rows.pop()
+        memset(self.row(index), 0, sizeof(counters_t))
+        return index
+
+    def give(self, size_t index):
+        """Return a row that nobody writes any more."""
+        self.free_rows.append(index)
+
+    cdef counters_t* row(self, size_t index) except NULL:
+        cdef uint64_t[::1] words = self.blocks[index // BLOCK_ROWS].view(np.uint64)
+        return <counters_t*>&words[(index % BLOCK_ROWS) * (sizeof(counters_t) // sizeof(uint64_t))]
+
+    def snapshot(self):
+        """A copy of all rows, in the order of their indices: a numpy array of dtype COUNTERS."""
+        if not self.blocks:
+            return np.zeros(0, COUNTERS)
+        return np.concatenate(self.blocks)
+
+    def read(self, size_t index):
+        """One row as a dict of ints."""
+        cdef counters_t* row = self.row(index)
+        return {
+            "sent_bytes": row.sent_bytes,
+            "media_bytes": row.media_bytes,
+            "sends": row.sends,
+            "jumps": row.jumps,
+            "skipped_spans": row.skipped_spans,
+            "damaged": row.damaged,
+            "first_send_ns": row.first_send_ns,
+            "last_send_ns": row.last_send_ns,
+            "max_gap_ns": row.max_gap_ns,
+            "lag_ms": row.lag_ms,
+            "refused": row.refused,
+            "short_sends": row.short_sends,
+        }
+
+    def reset_gap(self, size_t index):
+        """Begin a new measurement of max_gap_ns."""
+        self.row(index).max_gap_ns = 0

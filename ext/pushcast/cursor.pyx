@@ -1,0 +1,348 @@
+"""A cursor on a ring and the socket behind it: what happens at one slot of one destination.
+
+**Join.**  At the newest key span in the ring ("gop"), or at the next one ("next").  The key span's lead-in, made private for the peer, goes first.
+
+**Slot.**  Private bytes first, then one contiguous run of everything that is there, in one send.  A datagram transport gets whole datagrams; less than one
+datagram waits up to two slots for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join or a keyframe
+does not leave as one burst.  A peer that takes nothing is tried again at its next slot: no queue, no readiness poll.
+
+**Fall behind.**  When the lag exceeds the bound, or the writer comes close, and a newer key span exists: finish the span in hand (byte streams), jump there, lead-in
+again.  When there is no newer key span the cursor goes on; when it was overwritten it waits for the next one.  Byte streams that were overwritten inside a
+span are lost, since the peer's framing is broken.
+
+**Control.**  Replies of the protocol go out between spans, never inside one.
+
+**Leave.**  Finish the span in hand; if the ring has ended, send up to its head; then the control bytes; then done.  A deadline bounds all that.
+
+One thread runs a cursor.  Nothing here allocates, except at a join and for control bytes.
+"""
+from libc.errno cimport ENOMEM, EOVERFLOW, ETIMEDOUT
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from pushcast.ring cimport NO_SPAN, Span, load_acquire, ring_at, ring_intact
+
+cdef enum:
+    RATE_HEADROOM = 4                # how much faster than the feed a destination may catch up
+    FLOOR_DATAGRAMS = 16             # least budget of a slot: small feeds catch up in sensible runs
+    UNKNOWN_DATAGRAMS = 64           # the same while the feed's rate is not known yet
+    FLOOR_STREAM_BYTES = 262144
+    HOLD_SLOTS = 2
+
+
+cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns) noexcept nogil:
+    """Do what is due at this slot.  Afterwards `state` may be CURSOR_DONE with `outcome` set."""
+    cdef int64_t elapsed_ns = now_ns - cursor.last_slot_ns
+    cursor.last_slot_ns = now_ns
+    if elapsed_ns < interval_ns:
+        elapsed_ns = interval_ns
+    elif elapsed_ns > 10 * interval_ns:
+        elapsed_ns = 10 * interval_ns
+    if cursor.state == CURSOR_DRAINING and now_ns >= cursor.drain_until_ns:
+        finish(cursor, ETIMEDOUT)
+        return
+    if not send_private(cursor, now_ns):
+        return
+    if cursor.control != NULL and cursor.at == 0 and cursor.state != CURSOR_DRAINING:
+        take_control(cursor)
+        if not send_private(cursor, now_ns):
+            return
+    if cursor.state == CURSOR_WAITING and not join(cursor):
+        return
+    if cursor.state == CURSOR_RUNNING:
+        keep_up(cursor)
+        if cursor.state != CURSOR_RUNNING or not send_private(cursor, now_ns):
+            return
+        send_media(cursor, now_ns, elapsed_ns, NO_SPAN)
+    elif cursor.state == CURSOR_DRAINING:
+        drain(cursor, now_ns, elapsed_ns)
+
+
+cdef void finish(cursor_t* cursor, int outcome) noexcept nogil:
+    cursor.state = CURSOR_DONE
+    cursor.outcome = outcome
+
+
+cdef void drain(cursor_t* cursor, int64_t now_ns, int64_t elapsed_ns) noexcept nogil:
+    """The way out.  `join_from` is NO_SPAN when no media was ever sent."""
+    cdef uint64_t until = cursor.seq + 1 if cursor.at else cursor.seq
+    if cursor.join_from != NO_SPAN:
+        if load_acquire(&cursor.ring.ended):
+            until = load_acquire(&cursor.ring.head)
+        if cursor.seq < until:
+            send_media(cursor, now_ns, elapsed_ns, until)
+            if cursor.state == CURSOR_DONE or cursor.seq < until:
+                return
+    if cursor.control != NULL:
+        take_control(cursor)
+    if send_private(cursor, now_ns):
+        finish(cursor, 0)
+
+
+cdef bint join(cursor_t* cursor) noexcept nogil:
+    """Begin at the newest key span if it will do; True when the cursor runs."""
+    cdef uint64_t key = load_acquire(&cursor.ring.last_key)
+    if key == NO_SPAN or key < cursor.join_from or ring_at(cursor.ring, key) == NULL:
+        return False
+    begin_at(cursor, key)
+    return cursor.state == CURSOR_RUNNING
+
+
+cdef void begin_at(cursor_t* cursor, uint64_t key) noexcept nogil:
+    """Stand before this key span with its lead-in as private bytes."""
+    cdef const Span* span = ring_at(cursor.ring, key)
+    cdef uint8_t* made
+    cdef Py_ssize_t size
+    if span == NULL:
+        wait_for_next(cursor)
+        return
+    cursor.seq = key
+    cursor.at = 0
+    cursor.held_slots = 0
+    cursor.state = CURSOR_RUNNING
+    if span.lead == 0:
+        return
+    made = <uint8_t*>malloc(2 * <size_t>span.lead + 64)
+    if made == NULL:
+        finish(cursor, ENOMEM)
+        return
+    if cursor.lead_in == NULL:
+        memcpy(made, cursor.ring.arena + span.offset - span.lead, span.lead)
+        size = span.lead
+    else:
+        size = cursor.lead_in(cursor.ring.arena + span.offset - span.lead, span.lead, &cursor.peer, made, 2 * <size_t>span.lead + 64)
+    if size < 0 or not ring_intact(cursor.ring, key):
+        free(made)
+        wait_for_next(cursor)
+        return
+    cursor.private_bytes = made
+    cursor.private_size = <size_t>size
+    cursor.private_at = 0
+
+
+cdef void wait_for_next(cursor_t* cursor) noexcept nogil:
+    cursor.join_from = load_acquire(&cursor.ring.head)
+    cursor.at = 0
+    cursor.state = CURSOR_WAITING
+
+
+cdef void keep_up(cursor_t* cursor) noexcept nogil:
+    """Measure the lag; jump when it is too large and a newer key span exists."""
+    cdef uint64_t head = load_acquire(&cursor.ring.head)
+    cdef uint64_t tail = load_acquire(&cursor.ring.tail)
+    cdef uint64_t key
+    cdef int64_t lag_ticks
+    if cursor.seq >= head:
+        cursor.row.lag_ms = 0
+        return
+    if cursor.seq < tail:
+        overwritten(cursor, cursor.at != 0)
+        return
+    lag_ticks = cursor.ring.spans[(head - 1) & cursor.ring.mask].dts - cursor.ring.spans[cursor.seq & cursor.ring.mask].dts
+    cursor.row.lag_ms = <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
+    if lag_ticks <= cursor.max_lag_ticks and cursor.seq - tail > (head - tail) // 8:
+        return
+    key = load_acquire(&cursor.ring.last_key)
+    if key == NO_SPAN or key <= cursor.seq or (lag_ticks <= cursor.max_lag_ticks and tail == 0):
+        return
+    if cursor.at and cursor.transport.datagram == 0:
+        return                       # send_media stops at this span's end, and the jump comes at the next slot
+    cursor.row.jumps += 1
+    cursor.row.skipped_spans += key - cursor.seq
+    begin_at(cursor, key)
+
+
+cdef void overwritten(cursor_t* cursor, bint inside) noexcept nogil:
+    """The writer lapped the cursor; `inside`: the peer has, or lacks, a part of a span."""
+    cursor.row.damaged += 1
+    if inside and cursor.transport.datagram == 0:
+        finish(cursor, EOVERFLOW)
+        return
+    cursor.row.jumps += 1
+    cursor.row.skipped_spans += load_acquire(&cursor.ring.head) - cursor.seq
+    wait_for_next(cursor)
+
+
+cdef size_t budget_bytes(const cursor_t* cursor, int64_t elapsed_ns) noexcept nogil:
+    """How much may leave at this slot."""
+    cdef uint64_t rate = load_acquire(&cursor.ring.bytes_per_s)
+    cdef size_t by_rate = <size_t>(RATE_HEADROOM * rate * <uint64_t>(elapsed_ns // 1000) // 1000000)
+    cdef size_t floor = FLOOR_STREAM_BYTES
+    if cursor.transport.datagram:
+        floor = <size_t>cursor.transport.datagram * (FLOOR_DATAGRAMS if rate else UNKNOWN_DATAGRAMS)
+        by_rate -= by_rate % cursor.transport.datagram
+    return by_rate if by_rate > floor else floor
+
+
+cdef void send_media(cursor_t* cursor, int64_t now_ns, int64_t elapsed_ns, uint64_t until) noexcept nogil:
+    """Send what the ring holds up to (not including) span `until`, within the budget: one send, or one more behind each break of the run."""
+    cdef size_t budget = budget_bytes(cursor, elapsed_ns)
+    cdef size_t datagram = cursor.transport.datagram
+    cdef const uint8_t* first = NULL
+    cdef bint broken = False
+    cdef uint64_t key = load_acquire(&cursor.ring.last_key)
+    cdef bint jump_due = cursor.row.lag_ms * 90 > <uint64_t>cursor.max_lag_ticks and key != NO_SPAN and key > cursor.seq
+    cdef size_t run
+    cdef size_t offered
+    cdef Py_ssize_t taken
+    if jump_due and cursor.at and datagram == 0 and until == NO_SPAN:
+        until = cursor.seq + 1       # only to the boundary from which keep_up can jump
+    while budget:
+        run = contiguous(cursor, budget, until, &first, &broken)
+        if run == 0:
+            return
+        offered = run
+        if datagram:
+            offered = run - run % datagram
+            if offered == 0:
+                if not broken and until == NO_SPAN and cursor.held_slots < HOLD_SLOTS:
+                    cursor.held_slots += 1
+                    return
+                offered = run
+        taken = cursor.transport.send(cursor.transport, first, offered)
+        if taken <= 0:
+            blocked(cursor, <int>-taken, now_ns)
+            return
+        cursor.held_slots = 0
+        if not took_media(cursor, <size_t>taken, now_ns):
+            return
+        if <size_t>taken < offered:
+            return
+        budget -= offered if offered < budget else budget
+        if not broken and offered < run:
+            cursor.held_slots = 1
+            return
+
+
+cdef size_t contiguous(const cursor_t* cursor, size_t most, uint64_t until, const uint8_t** first, bint* broken) noexcept nogil:
+    """Bytes that lie at one stretch from the cursor on, at most `most`.  `broken`: the stretch ends although more spans follow, or at `until`."""
+    cdef uint64_t seq = cursor.seq
+    cdef const Span* span = ring_at(cursor.ring, seq) if seq < until else NULL
+    cdef uint64_t end
+    cdef size_t run
+    broken[0] = False
+    if span == NULL:
+        return 0
+    first[0] = cursor.ring.arena + span.offset + cursor.at
+    run = span.size - cursor.at
+    end = span.offset + span.size
+    while run < most:
+        seq += 1
+        if seq >= until:
+            broken[0] = True
+            break
+        span = ring_at(cursor.ring, seq)
+        if span == NULL:
+            break
+        if span.offset != end:
+            broken[0] = True
+            break
+        run += span.size
+        end += span.size
+    return run if run < most else most
+
+
+cdef bint took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept nogil:
+    """Count, move the cursor, and make sure that the bytes were still whole when they left."""
+    cdef uint64_t began_in = cursor.seq
+    cdef size_t left = taken
+    cdef size_t rest
+    cdef int64_t gap_ns
+    while left:
+        rest = cursor.ring.spans[cursor.seq & cursor.ring.mask].size - cursor.at
+        if left < rest:
+            cursor.at += <uint32_t>left
+            break
+        left -= rest
+        cursor.seq += 1
+        cursor.at = 0
+    if cursor.row.last_send_ns:
+        gap_ns = now_ns - <int64_t>cursor.row.last_send_ns
+        if gap_ns > <int64_t>cursor.row.max_gap_ns:
+            cursor.row.max_gap_ns = <uint64_t>gap_ns
+    else:
+        cursor.row.first_send_ns = <uint64_t>now_ns
+    cursor.row.last_send_ns = <uint64_t>now_ns
+    cursor.row.sent_bytes += taken
+    cursor.row.media_bytes += taken
+    cursor.row.sends += 1
+    cursor.row.refused = cursor.transport.refused
+    cursor.row.short_sends = cursor.transport.short_sends
+    cursor.blocked_since_ns = 0
+    if ring_intact(cursor.ring, began_in):
+        return True
+    overwritten(cursor, True)
+    return False
+
+
+cdef void blocked(cursor_t* cursor, int code, int64_t now_ns) noexcept nogil:
+    """The transport took nothing: lost (code is an errno), or full (0)."""
+    cursor.row.refused = cursor.transport.refused
+    cursor.row.short_sends = cursor.transport.short_sends
+    if code:
+        finish(cursor, code)
+    elif cursor.blocked_since_ns == 0:
+        cursor.blocked_since_ns = now_ns
+    elif now_ns - cursor.blocked_since_ns > cursor.stall_ns:
+        finish(cursor, ETIMEDOUT)
+
+
+cdef bint send_private(cursor_t* cursor, int64_t now_ns) noexcept nogil:
+    """Send private bytes; True when none are left."""
+    cdef Py_ssize_t taken
+    if cursor.private_bytes == NULL:
+        return cursor.state != CURSOR_DONE
+    taken = cursor.transport.send(cursor.transport, cursor.private_bytes + cursor.private_at, cursor.private_size - cursor.private_at)
+    if taken <= 0:
+        blocked(cursor, <int>-taken, now_ns)
+        return False
+    cursor.blocked_since_ns = 0
+    cursor.private_at += <size_t>taken
+    cursor.row.sent_bytes += <size_t>taken
+    if cursor.private_at < cursor.private_size:
+        return False
+    free(cursor.private_bytes)
+    cursor.private_bytes = NULL
+    return True
+
+
+cdef void take_control(cursor_t* cursor) noexcept nogil:
+    """Make all waiting control bytes private bytes."""
+    cdef size_t total = 0
+    cdef size_t at = 0
+    cdef control_t* each = cursor.control
+    cdef control_t* following
+    cdef uint8_t* made
+    while each != NULL:
+        total += each.size
+        each = each.next
+    made = <uint8_t*>malloc(total)
+    each = cursor.control
+    cursor.control = NULL
+    while each != NULL:
+        if made != NULL:
+            memcpy(made + at, <uint8_t*>each + sizeof(control_t), each.size)
+        at += each.size
+        following = each.next
+        free(each)
+        each = following
+    if made == NULL:
+        finish(cursor, ENOMEM)
+        return
+    cursor.private_bytes = made
+    cursor.private_size = total
+    cursor.private_at = 0
+
+
+cdef void cursor_free(cursor_t* cursor) noexcept nogil:
+    """Free what a cursor owns; nobody may run it any more."""
+    cdef control_t* each = cursor.control
+    cdef control_t* following
+    while each != NULL:
+        following = each.next
+        free(each)
+        each = following
+    cursor.control = NULL
+    free(cursor.private_bytes)
+    cursor.private_bytes = NULL

@@ -1,0 +1,233 @@
+"""Ring: container bytes of one feed, written once, read by every cursor.
+
+The arena is one stretch of address space; pages are touched as the writer reaches them.  Spans lie in it one behind the other and never wrap, so
+neighbouring spans are one contiguous run, except where the writer wrapped and where a key span's lead-in material stands between.
+
+The writer never waits.  Before it overwrites bytes it moves `tail` past every span that it will damage.  A reader therefore may look at a span
+only through `ring_at`, and asks `ring_intact` once it is done with the bytes; if the answer is no, what it read may be damaged.
+
+The arena starts small.  When the writer reaches its end and less media is held than `keep_ms` (or two GOPs, whichever is longer), the end moves
+outwards instead of wrapping, until the reserved space is used up.  So a ring costs the memory that its bitrate needs.
+
+One thread writes (the event loop); any thread reads.  `head`, `tail`, `last_key` and `ended` are stored with release order.
+"""
+cimport cython
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from pushcast.errors import MediaError
+
+cdef extern from "<sys/mman.h>" nogil:
+    void* mmap(void* addr, size_t length, int prot, int flags, int fd, long offset)
+    int munmap(void* addr, size_t length)
+    enum:
+        PROT_READ
+        PROT_WRITE
+        MAP_PRIVATE
+        MAP_ANONYMOUS
+        MAP_NORESERVE
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static int64_t pushcast_monotonic_ns(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    #define PUSHCAST_MAP_FAILED(p) ((p) == MAP_FAILED)
+    """
+    int64_t monotonic_ns "pushcast_monotonic_ns"() noexcept nogil
+    bint map_failed "PUSHCAST_MAP_FAILED"(void* p) noexcept nogil
+
+cdef int64_t TICKS_PER_SECOND = 90000
+
+
+cdef class Ring:
+    """Ring(reserve_bytes=67108864, start_bytes=1048576, spans=8192, keep_ms=4000)
+
+    ``reserve_bytes``: upper bound of the arena; ``start_bytes``: its first size; ``spans``: size of the index, a power of two;
+    ``keep_ms``: media time that the arena grows to hold.
+    """
+
+    def __cinit__(self, size_t reserve_bytes=64 << 20, size_t start_bytes=1 << 20, size_t spans=8192, int64_t keep_ms=4000):
+        if spans < 2 or spans & (spans - 1):
+            raise ValueError(f"spans: found {spans}, expected a power of two")
+        if not 4096 <= start_bytes <= reserve_bytes:
+            raise ValueError(f"start_bytes: found {start_bytes}, expected 4096 to reserve_bytes ({reserve_bytes})")
+        if keep_ms < 0:
+            raise ValueError(f"keep_ms: found {keep_ms}, expected 0 or more")
+        self.c.last_key = NO_SPAN
+        self.c.mask = spans - 1
+        self.c.reserved = reserve_bytes
+        self.c.limit = start_bytes
+        self.c.keep_ticks = keep_ms * 90
+        self.window_dts = INT64_MIN
+        self.newest_dts = INT64_MIN
+        self.key_dts = INT64_MIN
+        self.c.spans = <Span*>calloc(spans, sizeof(Span))
+        if self.c.spans == NULL:
+            raise MemoryError("the index of a ring")
+        cdef void* arena = mmap(NULL, reserve_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        if map_failed(arena):
+            raise MemoryError(f"{reserve_bytes} bytes of address space for a ring")
+        self.c.arena = <uint8_t*>arena
+
+    def __dealloc__(self):
+        if self.c.arena != NULL:
+            munmap(self.c.arena, self.c.reserved)
+        free(self.c.spans)
+
+    cdef uint8_t* reserve(self, size_t size) except NULL:
+        """Room for at most `size` bytes at one stretch.  The reservation ends with the next reserve or commit.
+
+        MediaError when a single frame would need more than a quarter of the ring: it would leave no room for anybody's lag.
+        """
+        cdef ring_t* ring = &self.c
+        if size > ring.reserved // 4:
+            raise MediaError(f"a frame of {size} bytes: at most {ring.reserved // 4} fit this ring")
+        cdef uint64_t start = ring.write
+        cdef uint64_t oldest_start
+        cdef const Span* oldest
+        if start + size > ring.limit and self._short_of_media():
+            while ring.limit < start + size + 1 and ring.limit < ring.reserved:
+                ring.limit = min(ring.limit * 2, ring.reserved)
+        cdef bint wrapped = start + size > ring.limit
+        if wrapped:
+            if ring.limit < size:
+                ring.limit = min(max(ring.limit * 2, size), ring.reserved)
+            start = 0
+        cdef uint64_t tail = ring.tail
+        while tail < ring.head:
+            oldest = &ring.spans[tail & ring.mask]
+            oldest_start = oldest.offset - oldest.lead
+            if (wrapped and oldest_start >= ring.write) or start <= oldest_start < start + size:
+                tail += 1
+            else:
+                break
+        if tail != ring.tail:
+            store_release(&ring.tail, tail)
+            fence()  # no byte may change before every reader can see that it is gone
+        if wrapped:
+            ring.write = 0
+        self.reserved_bytes = <uint32_t>size
+        return ring.arena + start
+
+    cdef bint _short_of_media(self) noexcept:
+        """True when wrapping now would leave less than keep_ms, or less than two GOPs, for readers."""
+        cdef ring_t* ring = &self.c
+        if ring.limit >= ring.reserved or ring.tail == ring.head:
+            return ring.limit < ring.reserved
+        cdef int64_t held = self.newest_dts - ring.spans[ring.tail & ring.mask].dts
+        cdef int64_t gop = self.gop_ticks
+        if self.key_dts != INT64_MIN and self.newest_dts - self.key_dts > gop:
+            gop = self.newest_dts - self.key_dts
+        return held < max(<int64_t>ring.keep_ticks, 2 * gop)
+
+    cdef uint64_t commit(self, uint32_t lead, uint32_t size, int64_t dts, uint32_t flags, uint32_t track) except? 0xFFFFFFFFFFFFFFFF:
+        """Publish the reservation's first lead + size bytes as the next span; returns its sequence number."""
+        cdef ring_t* ring = &self.c
+        if <uint64_t>lead + size > self.reserved_bytes:
+            raise ValueError(f"commit of {lead} + {size} bytes into a reservation of {self.reserved_bytes}")
+        self.reserved_bytes = 0
+        cdef uint64_t seq = ring.head
+        if seq - ring.tail > ring.mask:
+            store_release(&ring.tail, seq - ring.mask)
+            fence()
+        cdef Span* span = &ring.spans[seq & ring.mask]
+        span.seq = seq
+        span.offset = ring.write + lead
+        span.size = size
+        span.lead = lead
+        span.dts = dts
+        span.at_ns = monotonic_ns()
+        span.track = track
+        span.flags = flags
+        ring.write += lead + size
+        self._measure(size, dts, flags)
+        store_release(&ring.head, seq + 1)
+        if flags & SPAN_KEY:
+            store_release(&ring.last_key, seq)
+        return seq
+
+    cdef void _measure(self, uint32_t size, int64_t dts, uint32_t flags) noexcept:
+        """Keep the byte rate (per second of media, smoothed over about four seconds) and the longest GOP seen."""
+        if self.window_dts == INT64_MIN:
+            self.window_dts = dts
+            self.newest_dts = dts
+        if dts > self.newest_dts:
+            self.newest_dts = dts
+        if flags & SPAN_KEY:
+            if self.key_dts != INT64_MIN and dts - self.key_dts > self.gop_ticks:
+                self.gop_ticks = min(dts - self.key_dts, 60 * TICKS_PER_SECOND)
+            self.key_dts = dts
+        cdef int64_t elapsed = self.newest_dts - self.window_dts
+        cdef uint64_t rate
+        if elapsed >= TICKS_PER_SECOND:
+            rate = self.window_bytes * <uint64_t>TICKS_PER_SECOND // <uint64_t>elapsed
+            store_release(&self.c.bytes_per_s, rate if self.c.bytes_per_s == 0 else (3 * self.c.bytes_per_s + rate) // 4)
+            self.window_dts = self.newest_dts
+            self.window_bytes = 0
+        self.window_bytes += size
+
+    cdef const uint8_t* bytes_at(self, const Span* span) noexcept nogil:
+        return self.c.arena + span.offset
+
+    def end(self):
+        """No more spans will come; cursors that reach the head are done."""
+        store_release(&self.c.ended, 1)
+
+    @property
+    def head(self):
+        return self.c.head
+
+    @property
+    def tail(self):
+        return self.c.tail
+
+    @property
+    def last_key(self):
+        """Sequence number of the newest key span, None when there is none."""
+        return None if self.c.last_key == NO_SPAN else self.c.last_key
+
+    @property
+    def bytes_per_s(self):
+        return self.c.bytes_per_s
+
+    @property
+    def capacity_bytes(self):
+        """The arena's size now; it grows up to reserve_bytes."""
+        return self.c.limit
+
+    def write(self, const uint8_t[::1] data not None, int64_t dts, uint32_t flags=0, uint32_t track=0, const uint8_t[::1] lead=None):
+        """Write one span from bytes; returns its sequence number."""
+        cdef size_t lead_size = 0 if lead is None else lead.shape[0]
+        cdef size_t size = data.shape[0]
+        cdef uint8_t* room = self.reserve(max(lead_size + size, 1))
+        cdef size_t i
+        for i in range(lead_size):
+            room[i] = lead[i]
+        for i in range(size):
+            room[lead_size + i] = data[i]
+        return self.commit(<uint32_t>lead_size, <uint32_t>size, dts, flags, track)
+
+    def span(self, uint64_t seq):
+        """(offset, size, lead, dts, flags, track) of a span; IndexError when it is gone or not yet there."""
+        cdef const Span* span = self._at(seq)
+        return span.offset, span.size, span.lead, span.dts, span.flags, span.track
+
+    def read(self, uint64_t seq):
+        """The shared bytes of a span."""
+        cdef const Span* span = self._at(seq)
+        return (<const char*>self.c.arena)[span.offset:span.offset + span.size]
+
+    def read_lead(self, uint64_t seq):
+        """The lead-in material of a span, as the muxer stored it."""
+        cdef const Span* span = self._at(seq)
+        return (<const char*>self.c.arena)[span.offset - span.lead:span.offset]
+
+    cdef const Span* _at(self, uint64_t seq) except NULL:
+        cdef const Span* span = ring_at(&self.c, seq)
+        if span == NULL:
+            raise IndexError(f"span {seq}: the ring holds {self.c.tail} to {self.c.head}")
+        return span

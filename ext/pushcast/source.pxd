@@ -1,0 +1,57 @@
+"""Source: frames of one input, written once to every feed that some push wants."""
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from pushcast.frame cimport Frame
+from pushcast.muxer cimport Muxer
+from pushcast.ring cimport Ring
+
+cdef enum:
+    MAX_TRACKS = 32
+
+ctypedef struct track_clock_t:
+    uint32_t id
+    int64_t last_dts             # newest DTS handed on, INT64_MIN before the first
+
+
+@cython.final
+cdef class Clock:
+    cdef readonly int64_t base   # 90 kHz: wall clock at creation
+    cdef int64_t start_ns        # CLOCK_MONOTONIC at creation
+
+    cdef int64_t read(self) noexcept nogil
+
+
+@cython.final
+cdef class Feed:
+    cdef readonly object key
+    cdef readonly Muxer muxer
+    cdef readonly Ring ring
+    cdef readonly int users      # pushes that hold it
+
+
+@cython.final
+cdef class Source:
+    cdef readonly Clock clock
+    cdef readonly tuple tracks
+    cdef readonly bint ended
+    cdef dict feeds              # FeedKey -> Feed
+    cdef list writers            # the feeds' muxers, in the order of the feeds
+    cdef Ring frames             # GOP cache: pts + frame of every track, so that a new feed starts with a keyframe
+    cdef track_clock_t clocks[MAX_TRACKS]
+    cdef int track_count
+    cdef uint32_t key_track      # the track whose keyframes are join points
+    cdef bint has_video
+    cdef bint anchored           # False until the first frame set the offset
+    cdef int64_t offset          # engine time minus input time
+    cdef int64_t floor_dts       # nothing goes out before this
+    cdef int64_t newest_dts
+    cdef int64_t key_dts
+    cdef readonly uint64_t frame_count
+    cdef readonly uint64_t byte_count
+
+    cdef int publish(self, Frame* frame) except -1
+    cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil
+    cdef void _onto_engine_time(self, Frame* frame, track_clock_t* clock) noexcept
+    cdef int _remember(self, const Frame* frame) except -1
+    cdef _replay(self, Muxer muxer)

@@ -1,0 +1,252 @@
+"""Source: the frames of one input, moved onto the engine's time line and written once to every feed that some push wants.
+
+A source keeps the frames since before the newest keyframe in a ring of its own (the GOP cache).  A feed that is created later is filled from it, so a
+push that starts in the middle of a GOP, or waited for the stream, begins with a keyframe at once.
+
+Time.  Input times are 90 kHz integers of the input's own clock.  The first frame is put on the engine clock, never before `floor_dts` (where an
+earlier source of the same stream name ended); the distance is then constant, and a multiple of 90 ticks, so that whole milliseconds stay
+whole.  A jump of the input (3 s back or 10 s ahead) is closed: time goes on at the engine clock, with FRAME_DISCONTINUITY.  DTS grows strictly in
+each track, and no PTS is before its DTS.
+
+Everything here runs on the event loop's thread.
+"""
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+import time
+from dataclasses import replace
+
+from pushcast.frame cimport FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Frame
+from pushcast.muxer cimport Muxer
+from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_at
+
+from pushcast.errors import LocalProtocolError, MediaError
+from pushcast.flv import RtmpMuxer
+from pushcast.media import Container, Kind
+from pushcast.mpegts import TsMuxer
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static int64_t source_monotonic_ns(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    """
+    int64_t monotonic_ns "source_monotonic_ns"() noexcept nogil
+
+MUXERS = {Container.MPEGTS: TsMuxer, Container.RTMP: RtmpMuxer}
+
+cdef int64_t MILLISECOND = 90
+cdef int64_t BACKWARD_JUMP = 3 * 90000     # interleaving of honest inputs stays well below
+cdef int64_t FORWARD_JUMP = 10 * 90000
+cdef int64_t AUDIO_KEY_TICKS = 400 * 90    # join points of a stream without video
+
+
+cdef class Clock:
+    """The engine clock: 90 kHz, starts at the wall clock's time and then runs with the monotonic clock; whole milliseconds."""
+
+    def __cinit__(self):
+        self.base = <int64_t>(time.time() * 1000) * MILLISECOND
+        self.start_ns = monotonic_ns()
+
+    cdef int64_t read(self) noexcept nogil:
+        return self.base + (monotonic_ns() - self.start_ns) // 1000000 * MILLISECOND
+
+    def now(self):
+        """Now, at 90 kHz."""
+        return self.read()
+
+
+cdef class Feed:
+    """Muxer and ring of one FeedKey of one source."""
+
+    def __cinit__(self, key, Muxer muxer):
+        self.key = key
+        self.muxer = muxer
+        self.ring = muxer.ring
+
+
+cdef class Source:
+    """Source(clock, floor_dts=0)
+
+    ``clock``: the engine Clock; ``floor_dts``: 90 kHz engine time that no frame may precede.
+    """
+
+    def __cinit__(self, Clock clock not None, int64_t floor_dts=0):
+        self.clock = clock
+        self.floor_dts = floor_dts
+        self.newest_dts = INT64_MIN
+        self.key_dts = INT64_MIN
+        self.tracks = ()
+        self.feeds = {}
+        self.writers = []
+        self.frames = Ring(64 << 20, 1 << 20, 8192, 2000)
+
+    def set_tracks(self, tracks):
+        """Say which tracks this source has: once, or again with more tracks before the first feed.  MediaError beyond 32."""
+        tracks = tuple(tracks)
+        if len(tracks) > MAX_TRACKS:
+            raise MediaError(f"{len(tracks)} tracks: at most {MAX_TRACKS} are supported")
+        if len({track.id for track in tracks}) != len(tracks):
+            raise MediaError("two tracks with one id")
+        known = {self.clocks[index].id: self.clocks[index].last_dts for index in range(self.track_count)}
+        for index, track in enumerate(tracks):
+            self.clocks[index].id = track.id
+            self.clocks[index].last_dts = known.get(track.id, INT64_MIN)
+        self.track_count = len(tracks)
+        videos = [track for track in tracks if track.kind is Kind.VIDEO]
+        self.has_video = bool(videos)
+        self.key_track = min(videos, key=_track_id).id if videos else 0
+        self.tracks = tracks
+
+    def push(self, uint32_t track, int64_t dts, int64_t pts, uint32_t flags, const uint8_t[::1] data not None):
+        """Publish one frame: input times at 90 kHz, FRAME_* flags, the access unit or configuration record."""
+        cdef Frame frame
+        frame.data = &data[0] if data.shape[0] else NULL
+        frame.size = data.shape[0]
+        frame.dts = dts
+        frame.pts = pts
+        frame.track = track
+        frame.flags = flags
+        self.publish(&frame)
+
+    cdef int publish(self, Frame* frame) except -1:
+        """Move the frame onto engine time and write it to the GOP cache and to every feed."""
+        if self.ended:
+            raise LocalProtocolError("a frame for a source that has ended")
+        cdef track_clock_t* clock = self._clock_of(frame.track)
+        if clock == NULL:
+            return 0
+        self._onto_engine_time(frame, clock)
+        if frame.flags & FRAME_CONFIG:
+            self._replace_config(frame.track, (<const char*>frame.data)[:frame.size])
+        self._remember(frame)
+        self.frame_count += 1
+        self.byte_count += frame.size
+        cdef Muxer muxer
+        for muxer in self.writers:
+            muxer.write(frame)
+        return 0
+
+    cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil:
+        cdef int index
+        for index in range(self.track_count):
+            if self.clocks[index].id == track:
+                return &self.clocks[index]
+        return NULL
+
+    cdef void _onto_engine_time(self, Frame* frame, track_clock_t* clock) noexcept:
+        cdef int64_t now
+        cdef int64_t dts = frame.dts + self.offset
+        cdef bint jumped = self.anchored and (dts < self.newest_dts - BACKWARD_JUMP or dts > self.newest_dts + FORWARD_JUMP)
+        if jumped or not self.anchored:
+            now = max(self.clock.read(), self.floor_dts)
+            if jumped and now <= self.newest_dts:
+                now = self.newest_dts + MILLISECOND
+            # Up to a whole number of milliseconds: RTMP times survive unrounded.
+            self.offset = (now - frame.dts + MILLISECOND - 1) // MILLISECOND * MILLISECOND
+            if self.offset + frame.dts < now:
+                self.offset += MILLISECOND
+            self.anchored = True
+            dts = frame.dts + self.offset
+            if jumped:
+                frame.flags |= FRAME_DISCONTINUITY
+        frame.pts += self.offset
+        if clock.last_dts != INT64_MIN and dts <= clock.last_dts and not frame.flags & FRAME_CONFIG:
+            dts = clock.last_dts + 1
+        frame.dts = dts
+        if frame.pts < dts:
+            frame.pts = dts
+        if not frame.flags & FRAME_CONFIG:
+            clock.last_dts = dts
+        if dts > self.newest_dts:
+            self.newest_dts = dts
+
+    cdef int _remember(self, const Frame* frame) except -1:
+        """Put the frame into the GOP cache: 8 bytes of PTS, then the data."""
+        cdef uint32_t flags = frame.flags & ~<uint32_t>FRAME_KEY
+        if self.has_video:
+            if frame.flags & FRAME_KEY and frame.track == self.key_track:
+                flags |= SPAN_KEY
+        elif self.key_dts == INT64_MIN or frame.dts - self.key_dts >= AUDIO_KEY_TICKS:
+            flags |= SPAN_KEY
+            self.key_dts = frame.dts
+        cdef uint8_t* room = self.frames.reserve(frame.size + 16)
+        memcpy(room, &frame.pts, 8)
+        memcpy(room + 8, &frame.flags, 4)
+        if frame.size:
+            memcpy(room + 12, frame.data, frame.size)
+        self.frames.commit(0, <uint32_t>(frame.size + 12), frame.dts, flags, frame.track)
+        return 0
+
+    def _replace_config(self, uint32_t track_id, bytes config):
+        self.tracks = tuple(replace(track, config=config) if track.id == track_id else track for track in self.tracks)
+
+    def feed(self, key):
+        """The feed of this FeedKey, made and filled from the newest keyframe on if it is the first push that asks; `release` it."""
+        cdef Feed feed = self.feeds.get(key)
+        if feed is None:
+            chosen = [track for track in self.tracks if track.id in key.track_ids]
+            feed = Feed(key, MUXERS[key.container](Ring(), chosen))
+            self._replay(feed.muxer)
+            if self.ended:
+                feed.ring.end()
+            self.feeds[key] = feed
+            self.writers = [(<Feed>each).muxer for each in self.feeds.values()]
+        feed.users += 1
+        return feed
+
+    cdef _replay(self, Muxer muxer):
+        """Write the cached frames from the newest keyframe on."""
+        if self.frames.c.last_key == NO_SPAN:
+            return
+        cdef uint64_t seq = max(self.frames.c.last_key, self.frames.c.tail)
+        cdef const Span* span
+        cdef const uint8_t* stored
+        cdef Frame frame
+        while True:
+            span = ring_at(&self.frames.c, seq)
+            if span == NULL:
+                return
+            stored = self.frames.c.arena + span.offset
+            memcpy(&frame.pts, stored, 8)
+            memcpy(&frame.flags, stored + 8, 4)
+            frame.data = stored + 12
+            frame.size = span.size - 12
+            frame.dts = span.dts
+            frame.track = span.track
+            muxer.write(&frame)
+            seq += 1
+
+    def release(self, Feed feed not None):
+        """A push lets go of a feed; the last one out ends it."""
+        feed.users -= 1
+        if feed.users <= 0 and self.feeds.get(feed.key) is feed:
+            del self.feeds[feed.key]
+            self.writers = [(<Feed>each).muxer for each in self.feeds.values()]
+
+    def end(self):
+        """The input is gone: no feed gets another frame, and cursors that reach a feed's head are done."""
+        self.ended = True
+        for feed in self.feeds.values():
+            (<Feed>feed).ring.end()
+
+    @property
+    def last_dts(self):
+        """Newest DTS on the engine's time line, 0 before the first frame."""
+        return 0 if self.newest_dts == INT64_MIN else self.newest_dts
+
+    @property
+    def bytes_per_s(self):
+        """Bytes of frames per second of media; 0 until known."""
+        return self.frames.bytes_per_s
+
+    @property
+    def feed_count(self):
+        return len(self.feeds)
+
+
+def _track_id(track):
+    return track.id

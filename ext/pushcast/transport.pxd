@@ -1,0 +1,38 @@
+"""How bytes leave.  The narrow boundary between the sender and a socket: send, close, and nothing else."""
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    CLASS_UDP = 0            # which of the sender's intervals drives it
+    CLASS_SRT = 1
+    CLASS_TCP = 2
+
+# Takes a run of whole datagrams (datagram transports) or any bytes (byte streams).  Returns the bytes taken, 0 when the peer
+# takes nothing now (EAGAIN), or a negative errno when the connection is lost.
+ctypedef Py_ssize_t (*send_t)(transport_t* self, const uint8_t* data, size_t size) noexcept nogil
+
+ctypedef struct transport_t:
+    send_t send
+    uint32_t datagram        # largest datagram in bytes (a multiple of 188), 0 for a byte stream
+    uint32_t class_          # CLASS_*
+    int fd                   # a system socket, or an SRTSOCKET
+    uint32_t gso             # UDP: 1 while the kernel segments
+    uint64_t refused         # UDP: ICMP refusals seen; not fatal
+    uint64_t short_sends     # sends that took less than was offered
+
+cdef class Transport:
+    cdef transport_t c
+    cdef readonly bint closed
+
+    cdef close_socket(self)                    # a subclass closes what it owns
+    cdef void release_socket(self) noexcept    # the same without raising, from __dealloc__
+
+
+@cython.final
+cdef class UdpTransport(Transport):
+    pass
+
+
+@cython.final
+cdef class TcpTransport(Transport):
+    pass

@@ -1,0 +1,249 @@
+"""UDP and TCP transports.
+
+UDP hands the kernel one run of up to 49 datagrams in one call and lets it segment them (UDP_SEGMENT); where the kernel, the device or the path's
+MTU refuses that, the transport goes over to sendmmsg for good.  An ICMP refusal on a connected UDP socket is counted and is not fatal: the
+receiver may not be there yet.
+
+The sender owns the socket's writing side from attach to release; the socket is closed only after the release.
+"""
+from libc.errno cimport (
+    EAGAIN,
+    ECONNREFUSED,
+    EINTR,
+    EINVAL,
+    EIO,
+    EMSGSIZE,
+    ENOBUFS,
+    ENOMEM,
+    ENOPROTOOPT,
+    EOPNOTSUPP,
+    EPIPE,
+    errno,
+)
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
+
+import os
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <netinet/in.h>
+    #include <netinet/udp.h>
+    #include <sys/socket.h>
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
+    #ifndef SOL_UDP
+    #define SOL_UDP 17
+    #endif
+    """
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    Py_ssize_t send(int fd, const void* data, size_t size, int flags)
+    int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
+    int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
+    enum:
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+
+cdef extern from "<netinet/udp.h>" nogil:
+    enum:
+        SOL_UDP
+        UDP_SEGMENT
+
+cdef enum:
+    DATAGRAM_BYTES = 1316        # 7 TS packets
+    RUN_DATAGRAMS = 49           # 49 * 1316 = 64484: one more exceeds what a UDP send may hold
+
+
+cdef bint would_block(int code) noexcept nogil:
+    """The kernel takes nothing now; ENOBUFS and ENOMEM are a full device queue, which drains like a full socket."""
+    return code == EAGAIN or code == EINTR or code == ENOBUFS or code == ENOMEM
+
+
+cdef bint refuses_segmentation(int code) noexcept nogil:
+    """EMSGSIZE: a segment exceeds the path's MTU; EIO, EINVAL, ...: kernel or device without UDP_SEGMENT."""
+    return code == EMSGSIZE or code == EIO or code == EINVAL or code == ENOPROTOOPT or code == EOPNOTSUPP
+
+
+cdef Py_ssize_t udp_send(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+    cdef size_t limit = <size_t>self.datagram * RUN_DATAGRAMS
+    cdef Py_ssize_t taken
+    cdef int attempt
+    if size > limit:
+        size = limit
+    if not self.gso:
+        return udp_send_each(self, data, size)
+    for attempt in range(2):
+        taken = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if taken >= 0:
+            return taken
+        if errno != ECONNREFUSED:
+            break
+        self.refused += 1        # the answer to an earlier datagram; this one was not sent yet
+    if would_block(errno):
+        self.short_sends += 1
+        return 0
+    if errno == ECONNREFUSED:
+        return <Py_ssize_t>size  # nobody listens: what UDP sends then is lost, and that is all
+    if refuses_segmentation(errno):
+        set_segment(self, 0)
+        return udp_send_each(self, data, size)
+    return -errno
+
+
+cdef Py_ssize_t udp_send_each(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+    """One message for each datagram, in one system call."""
+    cdef mmsghdr messages[RUN_DATAGRAMS]
+    cdef iovec pieces[RUN_DATAGRAMS]
+    cdef size_t count = 0
+    cdef size_t at = 0
+    cdef size_t piece
+    cdef int sent
+    cdef int attempt
+    memset(messages, 0, sizeof(messages))
+    while at < size and count < RUN_DATAGRAMS:
+        piece = size - at
+        if piece > self.datagram:
+            piece = self.datagram
+        pieces[count].iov_base = <void*>(data + at)
+        pieces[count].iov_len = piece
+        messages[count].msg_hdr.msg_iov = &pieces[count]
+        messages[count].msg_hdr.msg_iovlen = 1
+        at += piece
+        count += 1
+    for attempt in range(2):
+        sent = sendmmsg(self.fd, messages, <unsigned int>count, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent >= 0:
+            if sent < <int>count:
+                self.short_sends += 1
+            at = <size_t>sent * self.datagram
+            return <Py_ssize_t>(at if at < size else size)
+        if errno != ECONNREFUSED:
+            break
+        self.refused += 1
+    if would_block(errno):
+        self.short_sends += 1
+        return 0
+    if errno == ECONNREFUSED:
+        return <Py_ssize_t>size
+    return -errno
+
+
+cdef int set_segment(transport_t* self, int segment_bytes) noexcept nogil:
+    """Ask the kernel to cut sends into segments of this size; 0 ends that.  0 when the kernel agrees, else -errno."""
+    if setsockopt(self.fd, SOL_UDP, UDP_SEGMENT, &segment_bytes, sizeof(int)) < 0:
+        self.gso = 0
+        return -errno
+    self.gso = 1 if segment_bytes else 0
+    return 0
+
+
+cdef Py_ssize_t tcp_send(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+    cdef Py_ssize_t taken = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+    if taken >= 0:
+        if <size_t>taken < size:
+            self.short_sends += 1
+        return taken
+    if would_block(errno):
+        self.short_sends += 1
+        return 0
+    return -errno
+
+
+cdef class Transport:
+    """A connected peer's writing side.  Made by egress, driven by one Sender, closed by egress after the Sender released it."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.c.fd = -1
+        self.closed = False
+
+    @property
+    def datagram_bytes(self):
+        """Largest datagram; 0 for a byte stream."""
+        return self.c.datagram
+
+    def send(self, const uint8_t[::1] data not None):
+        """Bytes taken, 0 when the peer takes nothing now; OSError when the connection is lost."""
+        if self.closed:
+            raise ValueError("send on a closed transport")
+        cdef const uint8_t* first = &data[0] if data.shape[0] else NULL
+        cdef Py_ssize_t taken = self.c.send(&self.c, first, data.shape[0])
+        if taken < 0:
+            raise OSError(-taken, os.strerror(-taken))
+        return taken
+
+    def stats(self):
+        """Counters of this connection: {'refused', 'short_sends'}."""
+        return {"refused": self.c.refused, "short_sends": self.c.short_sends}
+
+    def close(self):
+        """Close the socket; more than once is harmless."""
+        if not self.closed:
+            self.closed = True
+            self.close_socket()
+
+    cdef close_socket(self):
+        if self.c.fd >= 0:
+            os.close(self.c.fd)
+            self.c.fd = -1
+
+    def __dealloc__(self):
+        if not self.closed and self.c.fd >= 0:
+            self.release_socket()
+
+    cdef void release_socket(self) noexcept:
+        """Last resort of __dealloc__: an owner that forgot close()."""
+        close_fd(self.c.fd)
+
+
+cdef extern from "<unistd.h>" nogil:
+    int close_fd "close"(int fd)
+
+
+cdef class UdpTransport(Transport):
+    """UdpTransport(fd, gso=True, datagram_bytes=1316)
+
+    ``fd``: a connected, non-blocking UDP socket, owned from here on.  ``gso=False`` begins with sendmmsg.
+    """
+
+    def __cinit__(self, int fd, bint gso=True, uint32_t datagram_bytes=DATAGRAM_BYTES):
+        if datagram_bytes == 0 or datagram_bytes % 188 or datagram_bytes > DATAGRAM_BYTES:
+            raise ValueError(f"datagram_bytes: found {datagram_bytes}, expected a multiple of 188 up to {DATAGRAM_BYTES}")
+        self.c.send = udp_send
+        self.c.fd = fd
+        self.c.datagram = datagram_bytes
+        self.c.class_ = CLASS_UDP
+        if gso:
+            set_segment(&self.c, <int>datagram_bytes)
+
+    @property
+    def gso(self):
+        """True while the kernel segments."""
+        return bool(self.c.gso)
+
+
+cdef class TcpTransport(Transport):
+    """TcpTransport(fd): a connected, non-blocking TCP socket, owned from here on."""
+
+    def __cinit__(self, int fd):
+        self.c.send = tcp_send
+        self.c.fd = fd
+        self.c.datagram = 0
+        self.c.class_ = CLASS_TCP

@@ -1,0 +1,73 @@
+"""Builds the extension modules in ext/pushcast.
+
+Switches, all environment variables:
+  MODULES="ring mpegts"  build only these modules (a fast turn while working on one)
+  DEBUG=1                invariant checks and no optimisation
+  SANITIZE=address       (or thread, undefined) instrument the extensions
+"""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+SOURCES = Path("ext/pushcast")
+DEBUG = os.environ.get("DEBUG", "0") == "1"
+SANITIZE = os.environ.get("SANITIZE", "")
+LIBRARIES = {"srt": ("srt",), "sinksrt": ("srt",)}
+
+
+def pkg_config(package: str, *what: str) -> list[str]:
+    try:
+        answer = subprocess.run(["pkg-config", *what, package], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(
+            f"pushcast needs the development files of '{package}': apt-get install pkg-config libsrt-openssl-dev"
+        ) from error
+    return shlex.split(answer.stdout)
+
+
+def extension(source: Path) -> Extension:
+    compile_args = ["-O0", "-g"] if DEBUG else ["-O2", "-g1"]
+    compile_args += ["-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-sign-compare"]
+    link_args: list[str] = []
+    if SANITIZE:
+        compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]
+        link_args += [f"-fsanitize={SANITIZE}"]
+    for package in LIBRARIES.get(source.stem, ()):
+        compile_args += pkg_config(package, "--cflags")
+        link_args += pkg_config(package, "--libs")
+    return Extension(
+        f"pushcast.{source.stem}",
+        [str(source)],
+        include_dirs=[str(SOURCES)],
+        define_macros=[("PUSHCAST_DEBUG", "1" if DEBUG else "0")],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+
+
+def modules() -> list[Extension]:
+    chosen = os.environ.get("MODULES", "").split()
+    sources = sorted(SOURCES.glob("*.pyx"))
+    return [extension(source) for source in sources if not chosen or source.stem in chosen]
+
+
+setup(
+    ext_modules=cythonize(
+        modules(),
+        include_path=["ext"],
+        build_dir=os.environ.get("CYTHON_BUILD_DIR", "build/cython"),
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": True,
+            "wraparound": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": False,
+        },
+    ),
+)

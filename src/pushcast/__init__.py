@@ -1,0 +1,3 @@
+"""pushcast: a live push engine."""
+
+__version__ = "0.1.0"

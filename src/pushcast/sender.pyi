@@ -1,0 +1,49 @@
+from typing import Final, Literal, final
+
+from pushcast.counters import CounterTable
+from pushcast.muxer import Muxer
+from pushcast.ring import Ring
+from pushcast.transport import Transport
+
+EVENT_STARTED: Final = 1
+EVENT_LOST: Final = 2
+EVENT_RELEASED: Final = 4
+SLOT_MS: Final = 4
+TABLE: CounterTable
+
+@final
+class Destination:
+    def __init__(
+        self,
+        ring: Ring,
+        muxer: Muxer,
+        transport: Transport,
+        message_stream_id: int = 0,
+        start: Literal["gop", "next"] = "gop",
+        max_lag_ms: int = 5000,
+        stall_ms: int = 10000,
+    ) -> None: ...
+    @property
+    def transport(self) -> Transport: ...
+    @property
+    def row(self) -> int: ...
+    def control(self, data: bytes | bytearray | memoryview) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def reset_gap(self) -> None: ...
+
+@final
+class Sender:
+    def __init__(self, udp_ms: int = 20, srt_ms: int = 20, tcp_ms: int = 40) -> None: ...
+    @property
+    def event_fd(self) -> int: ...
+    @property
+    def late_ns_max(self) -> int: ...
+    @property
+    def population_count(self) -> int: ...
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+    def attach(self, destination: Destination) -> None: ...
+    def detach(
+        self, destination: Destination, final: bytes | bytearray | memoryview = b"", drain_ms: int = 1000
+    ) -> None: ...
+    def events(self) -> list[tuple[Destination, int, int]]: ...

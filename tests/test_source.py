@@ -1,0 +1,157 @@
+"""Source: one time line whatever the input's clock does, and feeds that begin with a keyframe at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from streams import AUDIO, AVCC, CONFIG, DISCONTINUITY, KEY, VIDEO, av_frames
+
+from pushcast.errors import LocalProtocolError, MediaError
+from pushcast.media import Container, FeedKey, Track
+from pushcast.source import Clock, Source
+
+RTMP_BOTH = FeedKey(Container.RTMP, (0, 1))
+DISCONTINUITY_SPAN = DISCONTINUITY
+
+
+def source(floor_dts: int = 0, tracks: tuple[Track, ...] = (VIDEO, AUDIO)) -> Source:
+    made = Source(Clock(), floor_dts)
+    made.set_tracks(tracks)
+    return made
+
+
+def spans(made: Source, key: FeedKey = RTMP_BOTH) -> list[tuple[int, int, int]]:
+    """(track, dts, flags) of every span of a feed."""
+    ring = made.feed(key).ring
+    return [(track, dts, flags) for _, _, _, dts, flags, track in map(ring.span, range(ring.tail, ring.head))]
+
+
+def test_the_clock_runs_in_whole_milliseconds() -> None:
+    clock = Clock()
+    first = clock.now()
+    assert first % 90 == 0
+    assert clock.now() >= first
+
+
+@pytest.mark.parametrize("start", [0, 7 * 90, 12345, -90000, (1 << 33) - 4000], ids=["0", "7 ms", "odd", "negative", "near 2**33"])
+def test_a_source_begins_at_the_clock_and_keeps_all_distances(start: int) -> None:
+    made = source()
+    feed = made.feed(RTMP_BOTH)
+    before = made.clock.now()
+    frames = list(av_frames(2, start=start, reorder=2))
+    for frame in frames:
+        made.push(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
+    after = made.clock.now()
+    sent = [feed.ring.span(seq)[3] for seq in range(feed.ring.head)]
+    assert before <= sent[0] <= after + 90
+    assert (sent[0] - frames[0].dts) % 90 == 0
+    assert [each - sent[0] for each in sent] == [frame.dts - frames[0].dts for frame in frames]
+    assert made.last_dts == max(sent)
+    assert made.frame_count == len(frames)
+
+
+def test_a_returning_stream_continues_above_the_one_before() -> None:
+    floor = Clock().now() + 3600 * 90000
+    made = source(floor)
+    made.push(0, 0, 0, KEY, b"\0\0\0\1\x65")
+    assert made.last_dts >= floor
+
+
+@pytest.mark.parametrize("jump_s", [-3600, -4, 11, 86400])
+def test_a_jump_of_the_input_is_closed_and_marked(jump_s: int) -> None:
+    made = source(tracks=(VIDEO,))
+    feed = made.feed(FeedKey(Container.RTMP, (0,)))
+    frames = [frame for frame in av_frames(1, gop=5) if frame.track == 0]
+    for frame in frames:
+        made.push(0, frame.dts, frame.pts, frame.flags, frame.data)
+    later = jump_s * 90000 + 25 * 3600
+    for frame in frames:
+        made.push(0, frame.dts + later, frame.pts + later, frame.flags, frame.data)
+    sent = [feed.ring.span(seq)[3] for seq in range(feed.ring.head)]
+    steps = [b - a for a, b in zip(sent, sent[1:], strict=False)]
+    assert min(steps) > 0
+    assert max(steps) <= 2 * 90000
+    assert steps[len(frames) :] == [3600] * (len(frames) - 1)
+
+
+def test_dts_grows_strictly_and_pts_never_precedes_it() -> None:
+    made = source(tracks=(VIDEO,))
+    feed = made.feed(FeedKey(Container.RTMP, (0,)))
+    for dts, pts in [(0, 0), (3600, 0), (3600, 3600), (1800, 7200), (7200, 7200)]:
+        made.push(0, dts, pts, KEY, b"\0\0\0\1\x65")
+    sent = [feed.ring.span(seq)[3] for seq in range(feed.ring.head)]
+    assert [each - sent[0] for each in sent] == [0, 3600, 3601, 3602, 7200]
+    for seq in range(feed.ring.head):
+        composition = int.from_bytes(feed.ring.read(seq)[10:13], "big")
+        assert composition < 1 << 22, "a negative composition time"
+
+
+def test_a_late_feed_begins_with_the_newest_keyframe() -> None:
+    made = source()
+    frames = list(av_frames(2.5, gop=25))
+    for frame in frames:
+        made.push(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
+    last_key = max(index for index, frame in enumerate(frames) if frame.track == 0 and frame.flags & KEY)
+    got = spans(made)
+    assert [track for track, *_ in got] == [frame.track for frame in frames[last_key:]]
+    assert [dts - got[0][1] for _, dts, _ in got] == [frame.dts - frames[last_key].dts for frame in frames[last_key:]]
+    assert got[0][2] & KEY
+
+
+def test_pushes_of_one_selection_share_a_feed_until_the_last_lets_go() -> None:
+    made = source()
+    one, two, other = made.feed(RTMP_BOTH), made.feed(RTMP_BOTH), made.feed(FeedKey(Container.RTMP, (0,)))
+    assert one is two
+    assert one is not other
+    assert (one.users, made.feed_count) == (2, 2)
+    made.release(one)
+    assert made.feed(RTMP_BOTH) is one
+    made.release(one)
+    made.release(one)
+    made.release(other)
+    assert made.feed_count == 0
+    assert made.feed(RTMP_BOTH) is not one
+
+
+def test_a_configuration_change_reaches_feeds_of_now_and_later() -> None:
+    made = source()
+    for frame in av_frames(1):
+        made.push(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
+    feed = made.feed(RTMP_BOTH)
+    head = feed.ring.head
+    other = AVCC[:-1] + b"\x81"
+    made.push(0, 90000, 90000, CONFIG, other)
+    assert feed.ring.head == head + 1
+    assert feed.ring.span(head)[4] & CONFIG
+    assert other in feed.ring.read(head)
+    assert made.tracks[0] == replace(VIDEO, config=other)
+    made.push(0, 90000, 90000, KEY, b"\0\0\0\1\x65")
+    late = made.feed(FeedKey(Container.RTMP, (0,)))
+    assert other in late.ring.read_lead(late.ring.last_key)
+
+
+def test_an_ended_source_ends_its_feeds_and_takes_no_more() -> None:
+    made = source()
+    made.end()
+    assert made.ended
+    with pytest.raises(LocalProtocolError, match="has ended"):
+        made.push(0, 0, 0, KEY, b"x")
+
+
+def test_frames_of_unknown_tracks_are_passed_over() -> None:
+    made = source(tracks=(VIDEO,))
+    made.push(9, 0, 0, KEY, b"x")
+    assert made.frame_count == 0
+
+
+@pytest.mark.parametrize(
+    ("tracks", "sentence"),
+    [
+        (tuple(replace(AUDIO, id=number) for number in range(33)), "33 tracks: at most 32"),
+        ((VIDEO, replace(AUDIO, id=0)), "two tracks with one id"),
+    ],
+)
+def test_track_lists_are_checked(tracks: tuple[Track, ...], sentence: str) -> None:
+    with pytest.raises(MediaError, match=sentence):
+        source(tracks=tracks)

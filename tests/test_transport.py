@@ -1,0 +1,112 @@
+"""Transports: runs of datagrams by GSO and by sendmmsg, byte streams, full sockets, dead peers."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pushcast.transport import TcpTransport, UdpTransport
+
+
+@pytest.fixture
+def receiver() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(5)
+        yield sock
+
+
+def connected(receiver: socket.socket) -> int:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock.connect(receiver.getsockname())
+    return sock.detach()
+
+
+def packets(count: int) -> bytes:
+    return b"".join(bytes([0x47, number % 256]) + bytes(186) for number in range(count))
+
+
+@pytest.mark.parametrize("gso", [True, False], ids=["kernel segments", "sendmmsg"])
+@pytest.mark.parametrize(
+    ("packet_count", "sizes"),
+    [(7, [1316]), (21, [1316] * 3), (9, [1316, 376]), (7 * 49, [1316] * 49)],
+    ids=["one", "three", "short tail", "the longest run"],
+)
+def test_a_run_arrives_as_whole_datagrams(receiver: socket.socket, gso: bool, packet_count: int, sizes: list[int]) -> None:
+    transport = UdpTransport(connected(receiver), gso=gso)
+    assert transport.gso is gso
+    data = packets(packet_count)
+    assert transport.send(data) == len(data)
+    arrived = [receiver.recv(65536) for _ in sizes]
+    assert [len(each) for each in arrived] == sizes
+    assert b"".join(arrived) == data
+    transport.close()
+
+
+def test_more_than_a_send_can_hold_is_taken_in_part(receiver: socket.socket) -> None:
+    transport = UdpTransport(connected(receiver))
+    assert transport.send(packets(7 * 60)) == 49 * 1316
+    transport.close()
+
+
+def test_segmentation_refused_goes_over_to_sendmmsg_for_good(receiver: socket.socket) -> None:
+    """SO_NO_CHECK makes the kernel refuse UDP_SEGMENT with EINVAL, as a kernel or device without it would."""
+    fd = connected(receiver)
+    so_no_check = 11
+    with socket.socket(fileno=fd) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, so_no_check, 1)
+        sock.detach()
+    transport = UdpTransport(fd)
+    assert transport.gso
+    data = packets(21)
+    assert transport.send(data) == len(data)
+    assert not transport.gso
+    assert [len(receiver.recv(65536)) for _ in range(3)] == [1316] * 3
+    transport.close()
+
+
+@pytest.mark.parametrize("gso", [True, False])
+def test_nobody_listens_is_counted_and_not_fatal(gso: bool) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        transport = UdpTransport(connected(sock), gso=gso)
+    for _ in range(5):
+        assert transport.send(packets(7)) == 1316
+    assert transport.stats()["refused"] >= 1
+    transport.close()
+
+
+def test_a_full_stream_takes_a_part_then_nothing() -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    transport = TcpTransport(near.detach())
+    data = bytes(1 << 22)
+    assert 0 < transport.send(data) < len(data)
+    assert transport.send(data) == 0
+    assert transport.stats()["short_sends"] == 2
+    far.close()
+    with pytest.raises(OSError, match="Broken pipe") as lost:
+        transport.send(data)
+    assert lost.value.errno == errno.EPIPE
+    transport.close()
+
+
+def test_close_is_final_and_may_come_twice(receiver: socket.socket) -> None:
+    transport = UdpTransport(connected(receiver))
+    transport.close()
+    transport.close()
+    assert transport.closed
+    with pytest.raises(ValueError, match="send on a closed transport"):
+        transport.send(b"x")
+
+
+@pytest.mark.parametrize("size", [0, 187, 1317, 1504])
+def test_datagram_size_is_whole_packets(receiver: socket.socket, size: int) -> None:
+    fd = connected(receiver)
+    with pytest.raises(ValueError, match=f"datagram_bytes: found {size}"):
+        UdpTransport(fd, datagram_bytes=size)
+    socket.socket(fileno=fd).close()
