@@ -1,0 +1,72 @@
+# The two commands of the README, make demo and make test, do everything on a bare Debian 12: system packages, the virtual
+# environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint bench sanitize build clean
+
+PYTHON := .venv/bin/python
+SECONDS ?=
+PYTEST_ARGS ?=
+JOBS ?= $(shell nproc)
+
+EXTENSIONS := $(sort $(basename $(notdir $(wildcard ext/pushcast/*.pyx))))
+EXT_SOURCES := $(wildcard ext/pushcast/*) setup.py
+# Tests of an extension carry its name; these run with the address sanitizer too.
+EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_sink.py)
+ASAN := build/asan
+
+demo: .stamp/build
+	$(PYTHON) -m pushcast demo $(if $(SECONDS),--seconds $(SECONDS))
+
+# The last summary printed is pytest's own over the whole suite.
+test: .stamp/system-test .stamp/build lint sanitize
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: .stamp/build
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy.stubtest --concise --mypy-config-file pyproject.toml --allowlist tools/stubtest-allowlist \
+	    --ignore-unused-allowlist --ignore-disjoint-bases $(EXTENSIONS:%=pushcast.%)
+
+bench: .stamp/system-test .stamp/build
+	$(PYTHON) bench/run.py
+
+# The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
+sanitize: .stamp/asan
+	cd $(ASAN) && \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=src \
+	$(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $(EXT_TESTS)
+
+build: .stamp/build
+
+.stamp/system-build: tools/system-packages tools/find-python
+	tools/system-packages build
+	@mkdir -p .stamp && touch $@
+
+.stamp/system-test: tools/system-packages tools/find-python
+	tools/system-packages test
+	@mkdir -p .stamp && touch $@ .stamp/system-build
+
+# The project itself is installed as a link to src; MODULES=none leaves the extensions to the rule below.
+.stamp/venv: requirements.lock pyproject.toml | .stamp/system-build
+	test -x $(PYTHON) || "$$(tools/find-python)" -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	MODULES=none $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p .stamp && touch $@
+
+.stamp/build: .stamp/venv $(EXT_SOURCES)
+	$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
+	@touch $@
+
+.stamp/asan: .stamp/build .stamp/system-test $(EXT_SOURCES) $(shell find src tests -name '*.py' -o -name '*.pyi')
+	mkdir -p $(ASAN)
+	tar -c --exclude='*.so' --exclude=__pycache__ ext src tests setup.py pyproject.toml README.md LICENSE | tar -x -C $(ASAN)
+	cd $(ASAN) && SANITIZE=address $(CURDIR)/$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
+	@touch $@
+
+clean:
+	rm -rf build .stamp .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	find src -name '*.so' -delete
+	find src tests bench -name __pycache__ -type d -exec rm -rf {} +
