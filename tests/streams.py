@@ -9,7 +9,9 @@ from pushcast.media import Codec, Track
 
 SPS = bytes.fromhex("6742c01ed900a02ff97011000003000100000300320f162e48")  # baseline, 640x360, 25 fps
 PPS = bytes.fromhex("68cb83cb20")
-AVCC = b"\x01" + SPS[1:4] + b"\xff\xe1" + len(SPS).to_bytes(2, "big") + SPS + b"\x01" + len(PPS).to_bytes(2, "big") + PPS
+AVCC = (
+    b"\x01" + SPS[1:4] + b"\xff\xe1" + len(SPS).to_bytes(2, "big") + SPS + b"\x01" + len(PPS).to_bytes(2, "big") + PPS
+)
 ASC = bytes.fromhex("1190")  # AAC-LC, 48 kHz, stereo
 
 VIDEO = Track(0, Codec.H264, config=AVCC, width=640, height=360, frame_rate=25.0, bitrate=2_000_000)

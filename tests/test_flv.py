@@ -1,7 +1,8 @@
-"""RtmpMuxer: many connections read back exactly what went in, whatever their join, jump, stream id and the age of the stream."""
+"""RtmpMuxer: many connections read back exactly what went in, whatever their join, stream id and the stream's age."""
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -86,7 +87,7 @@ def ms(ticks: int) -> int:
 
 
 def check(peer: Peer, messages: list[Message], sent: list[TestFrame]) -> int:
-    """Messages are metadata, sequence headers, then every frame from some keyframe on; returns the index of that keyframe."""
+    """Messages are metadata, sequence headers, then every frame from some keyframe on, whose index is returned."""
     assert {message.message_stream_id for message in messages} == {peer.message_stream_id}
     metadata, video_config, audio_config, *media = messages
     assert (metadata.type, metadata.timestamp_ms) == (18, 0)
@@ -98,7 +99,9 @@ def check(peer: Peer, messages: list[Message], sent: list[TestFrame]) -> int:
     assert (audio_config.type, audio_config.payload) == (8, b"\xaf\x00" + ASC)
     assert min(video_config.timestamp_ms, audio_config.timestamp_ms) == 0
     first = next(
-        index for index, frame in enumerate(sent) if frame.track == 0 and frame.flags & 1 and media[0].payload[5:] == frame.data
+        index
+        for index, frame in enumerate(sent)
+        if frame.track == 0 and frame.flags & 1 and media[0].payload[5:] == frame.data
     )
     frames = sent[first:]
     assert len(media) == len(frames)
@@ -114,7 +117,9 @@ def check(peer: Peer, messages: list[Message], sent: list[TestFrame]) -> int:
     return first
 
 
-@pytest.mark.parametrize("start_s", [0, 5 * 3600, 60 * 24 * 3600], ids=["new", "5 h: past 24 bits", "60 d: past 32 bits"])
+@pytest.mark.parametrize(
+    "start_s", [0, 5 * 3600, 60 * 24 * 3600], ids=["new", "5 h: past 24 bits", "60 d: past 32 bits"]
+)
 def test_a_hundred_connections_read_back_every_frame(start_s: int) -> None:
     muxer = RtmpMuxer(Ring(), [VIDEO, AUDIO], CHUNK_BYTES)
     wire = Wire()
@@ -175,7 +180,7 @@ def test_audio_alone_has_a_join_point_every_400_ms() -> None:
         if muxer.ring.last_key == muxer.ring.head - 1:
             keys.append(number * 1920 / 90)
     assert keys[0] == 0
-    assert max(b - a for a, b in zip(keys, keys[1:], strict=False)) <= 430
+    assert max(b - a for a, b in itertools.pairwise(keys)) <= 430
 
 
 def test_times_are_rounded_from_absolute_values() -> None:

@@ -125,7 +125,14 @@ def test_what_cannot_be_taken_is_said_in_one_sentence(type: int, body: bytes, se
 
 @pytest.mark.parametrize(
     ("type", "body"),
-    [(AUDIO, b""), (VIDEO, b""), (VIDEO, b"\x57\x00"), (VIDEO, b"\x17\x02\x00\x00\x00"), (AUDIO, b"\xaf"), (VIDEO, b"\x27\x01\0\0\0")],
+    [
+        (AUDIO, b""),
+        (VIDEO, b""),
+        (VIDEO, b"\x57\x00"),
+        (VIDEO, b"\x17\x02\x00\x00\x00"),
+        (AUDIO, b"\xaf"),
+        (VIDEO, b"\x27\x01\0\0\0"),
+    ],
     ids=["silence", "nothing", "command frame", "end of sequence", "half a tag", "empty picture"],
 )
 def test_what_carries_no_frame_is_passed_over(type: int, body: bytes) -> None:

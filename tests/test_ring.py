@@ -1,4 +1,4 @@
-"""The ring: what is written is read back, what is gone is said to be gone, and the arena grows with the media it has to hold."""
+"""The ring: what is written is read back, what is gone is said to be gone, the arena grows with the media it holds."""
 
 from __future__ import annotations
 

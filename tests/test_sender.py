@@ -1,8 +1,9 @@
-"""Sender and cursor: who joins where, who falls behind and how, what control bytes and a wanted leave look like on the wire."""
+"""Sender and cursor: joining, falling behind, control bytes and a wanted leave, as they look on the wire."""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import selectors
 import socket
 import threading
@@ -198,7 +199,7 @@ def test_a_slow_destination_jumps_between_spans_and_is_counted(loop: Loop) -> No
         numbers.append(number)
         at += size
     assert numbers == sorted(set(numbers))
-    breaks = [later for earlier, later in zip(numbers, numbers[1:], strict=False) if later != earlier + 1]
+    breaks = [later for earlier, later in itertools.pairwise(numbers) if later != earlier + 1]
     assert breaks
     assert all(number % GOP == 0 for number in breaks), "a jump lands on a key span"
     assert numbers[-1] == 74
@@ -276,6 +277,16 @@ def test_leaving_before_any_media_says_the_final_bytes(loop: Loop) -> None:
     assert pipe.rest() == b"FCUnpublish"
 
 
+def test_leaving_an_ended_ring_before_the_first_slot_still_sends_what_is_there(loop: Loop) -> None:
+    ring, pipe = Ring(), Pipe()
+    write(ring, 0, 14)
+    ring.end()
+    one = destination(ring, pipe.transport)
+    loop.sender.attach(one)
+    assert loop.leave(one, b"bye") == 0
+    assert pipe.rest() == lead(10) + shared(10, 14) + b"bye"
+
+
 def test_a_wedged_peer_is_released_at_the_drain_deadline(loop: Loop) -> None:
     ring, pipe = Ring(), Pipe(send_buffer=4096)
     write(ring, 0, 5, 188 * 500)
@@ -309,7 +320,7 @@ def test_datagrams_are_whole_and_a_remainder_goes_out_at_the_end(loop: Loop) -> 
 
 
 def test_a_join_on_datagrams_is_paced(loop: Loop) -> None:
-    """A GOP that waits in the ring does not leave as one burst: at most 4 times the feed's rate, and 16 datagrams, a slot."""
+    """A GOP that waits in the ring does not leave as one burst: 16 datagrams a slot, or 4 times the feed's rate."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         receiver.bind(("127.0.0.1", 0))

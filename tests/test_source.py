@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -34,7 +35,9 @@ def test_the_clock_runs_in_whole_milliseconds() -> None:
     assert clock.now() >= first
 
 
-@pytest.mark.parametrize("start", [0, 7 * 90, 12345, -90000, (1 << 33) - 4000], ids=["0", "7 ms", "odd", "negative", "near 2**33"])
+@pytest.mark.parametrize(
+    "start", [0, 7 * 90, 12345, -90000, (1 << 33) - 4000], ids=["0", "7 ms", "odd", "negative", "near 2**33"]
+)
 def test_a_source_begins_at_the_clock_and_keeps_all_distances(start: int) -> None:
     made = source()
     feed = made.feed(RTMP_BOTH)
@@ -69,7 +72,7 @@ def test_a_jump_of_the_input_is_closed_and_marked(jump_s: int) -> None:
     for frame in frames:
         made.push(0, frame.dts + later, frame.pts + later, frame.flags, frame.data)
     sent = [feed.ring.span(seq)[3] for seq in range(feed.ring.head)]
-    steps = [b - a for a, b in zip(sent, sent[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(sent)]
     assert min(steps) > 0
     assert max(steps) <= 2 * 90000
     assert steps[len(frames) :] == [3600] * (len(frames) - 1)
@@ -129,6 +132,30 @@ def test_a_configuration_change_reaches_feeds_of_now_and_later() -> None:
     made.push(0, 90000, 90000, KEY, b"\0\0\0\1\x65")
     late = made.feed(FeedKey(Container.RTMP, (0,)))
     assert other in late.ring.read_lead(late.ring.last_key)
+
+
+def test_a_feed_that_cannot_go_on_fails_alone() -> None:
+    """AAC at a rate that ADTS has no index for: MPEG-TS ends, RTMP goes on."""
+    made = source()
+    rtmp, mpegts = made.feed(RTMP_BOTH), made.feed(FeedKey(Container.MPEGTS, (0, 1)))
+    heard: list[MediaError] = []
+    mpegts.on_failure(heard.append)
+    made.push(0, 0, 0, KEY, b"\0\0\0\1\x65")
+    odd_rate = bytes.fromhex("17803e8090")  # AAC-LC, 32001 Hz, stereo
+    made.push(1, 0, 0, CONFIG, odd_rate)
+    made.push(1, 0, 0, KEY, b"sound")
+    assert [str(error) for error in heard] == [str(mpegts.failure)]
+    assert str(mpegts.failure).startswith("track 1 (AAC): ")
+    again: list[MediaError] = []
+    mpegts.on_failure(again.append)
+    assert again == heard
+    assert rtmp.failure is None
+    assert rtmp.ring.head == 3
+    assert made.feed_count == 1
+    made.release(mpegts)
+    assert made.feed_count == 1
+    with pytest.raises(MediaError, match=r"track 1 \(AAC\)"):
+        made.feed(FeedKey(Container.MPEGTS, (0, 1)))
 
 
 def test_an_ended_source_ends_its_feeds_and_takes_no_more() -> None:

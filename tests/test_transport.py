@@ -36,7 +36,9 @@ def packets(count: int) -> bytes:
     [(7, [1316]), (21, [1316] * 3), (9, [1316, 376]), (7 * 49, [1316] * 49)],
     ids=["one", "three", "short tail", "the longest run"],
 )
-def test_a_run_arrives_as_whole_datagrams(receiver: socket.socket, gso: bool, packet_count: int, sizes: list[int]) -> None:
+def test_a_run_arrives_as_whole_datagrams(
+    receiver: socket.socket, gso: bool, packet_count: int, sizes: list[int]
+) -> None:
     transport = UdpTransport(connected(receiver), gso=gso)
     assert transport.gso is gso
     data = packets(packet_count)

@@ -65,14 +65,19 @@ cdef void finish(cursor_t* cursor, int outcome) noexcept nogil:
 
 
 cdef void drain(cursor_t* cursor, int64_t now_ns, int64_t elapsed_ns) noexcept nogil:
-    """The way out.  `join_from` is NO_SPAN when no media was ever sent."""
+    """The way out.  One that was still waiting joins now if the ring has ended: what is there is all there will be."""
     cdef uint64_t until = cursor.seq + 1 if cursor.at else cursor.seq
-    if cursor.join_from != NO_SPAN:
-        if load_acquire(&cursor.ring.ended):
+    cdef bint ended = load_acquire(&cursor.ring.ended) != 0
+    if not cursor.joined and ended and join(cursor):
+        cursor.state = CURSOR_DRAINING
+        if not send_private(cursor, now_ns):
+            return
+    if cursor.joined:
+        if ended:
             until = load_acquire(&cursor.ring.head)
         if cursor.seq < until:
             send_media(cursor, now_ns, elapsed_ns, until)
-            if cursor.state == CURSOR_DONE or cursor.seq < until:
+            if cursor.state != CURSOR_DRAINING or cursor.seq < until:
                 return
     if cursor.control != NULL:
         take_control(cursor)
@@ -100,6 +105,7 @@ cdef void begin_at(cursor_t* cursor, uint64_t key) noexcept nogil:
     cursor.seq = key
     cursor.at = 0
     cursor.held_slots = 0
+    cursor.joined = True
     cursor.state = CURSOR_RUNNING
     if span.lead == 0:
         return
@@ -124,7 +130,9 @@ cdef void begin_at(cursor_t* cursor, uint64_t key) noexcept nogil:
 cdef void wait_for_next(cursor_t* cursor) noexcept nogil:
     cursor.join_from = load_acquire(&cursor.ring.head)
     cursor.at = 0
-    cursor.state = CURSOR_WAITING
+    cursor.joined = False
+    if cursor.state != CURSOR_DRAINING:
+        cursor.state = CURSOR_WAITING
 
 
 cdef void keep_up(cursor_t* cursor) noexcept nogil:

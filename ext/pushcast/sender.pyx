@@ -18,8 +18,6 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
-import os
-
 from pushcast.counters cimport CounterTable
 from pushcast.cursor cimport (
     CURSOR_DONE,
@@ -30,7 +28,7 @@ from pushcast.cursor cimport (
     cursor_slot,
 )
 from pushcast.muxer cimport Muxer
-from pushcast.ring cimport NO_SPAN, Ring, load_acquire, store_release
+from pushcast.ring cimport Ring, load_acquire, store_release
 from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
 
 cdef extern from *:
@@ -81,6 +79,9 @@ cdef extern from *:
     int sender_wait(int timer_fd, int wake_fd) noexcept nogil
     int sender_timer() noexcept nogil
     int sender_eventfd() noexcept nogil
+
+cdef extern from "<unistd.h>" nogil:
+    int close_fd "close"(int fd)
 
 cdef extern from "<errno.h>" nogil:
     enum:
@@ -226,9 +227,9 @@ cdef class Sender:
         for wheel in range(CLASSES):
             for slot in range(MAX_SLOTS):
                 free(self.wheels[wheel].members[slot])
-        for fd in (self.timer_fd, self.wake_fd, self.event_fd):
-            if fd >= 0:
-                os.close(fd)
+        close_fd(self.timer_fd)
+        close_fd(self.wake_fd)
+        close_fd(self.event_fd)
         pthread_mutex_destroy(&self.lock)
 
     def run(self):
@@ -405,8 +406,6 @@ cdef class Sender:
             if dest.cursor.state == CURSOR_DONE or not dest.attached:
                 self.report(dest, RELEASED, dest.cursor.outcome)
                 return
-            if dest.cursor.state == CURSOR_WAITING:
-                dest.cursor.join_from = NO_SPAN
             dest.cursor.state = CURSOR_DRAINING
             dest.cursor.drain_until_ns = sender_now_ns() + drain_ms * 1000000
 

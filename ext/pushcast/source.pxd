@@ -28,6 +28,10 @@ cdef class Feed:
     cdef readonly Muxer muxer
     cdef readonly Ring ring
     cdef readonly int users      # pushes that hold it
+    cdef readonly object failure # MediaError that ended this feed alone
+    cdef list listeners          # told of it
+
+    cdef fail(self, error)
 
 
 @cython.final
@@ -36,7 +40,7 @@ cdef class Source:
     cdef readonly tuple tracks
     cdef readonly bint ended
     cdef dict feeds              # FeedKey -> Feed
-    cdef list writers            # the feeds' muxers, in the order of the feeds
+    cdef list writers            # the feeds, replaced as a whole when they change
     cdef Ring frames             # GOP cache: pts + frame of every track, so that a new feed starts with a keyframe
     cdef track_clock_t clocks[MAX_TRACKS]
     cdef int track_count
@@ -54,4 +58,5 @@ cdef class Source:
     cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil
     cdef void _onto_engine_time(self, Frame* frame, track_clock_t* clock) noexcept
     cdef int _remember(self, const Frame* frame) except -1
+    cdef _drop(self, Feed feed)
     cdef _replay(self, Muxer muxer)

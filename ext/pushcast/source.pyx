@@ -60,12 +60,30 @@ cdef class Clock:
 
 
 cdef class Feed:
-    """Muxer and ring of one FeedKey of one source."""
+    """Muxer and ring of one FeedKey of one source.
+
+    ``failure``: the MediaError that ended this feed alone, None while it is well.
+    """
 
     def __cinit__(self, key, Muxer muxer):
         self.key = key
         self.muxer = muxer
         self.ring = muxer.ring
+        self.listeners = []
+
+    def on_failure(self, listener):
+        """Have ``listener(error)`` called when the muxer cannot go on; at once when it already could not."""
+        if self.failure is not None:
+            listener(self.failure)
+        else:
+            self.listeners.append(listener)
+
+    cdef fail(self, error):
+        self.failure = error
+        self.ring.end()
+        listeners, self.listeners = self.listeners, []
+        for listener in listeners:
+            listener(error)
 
 
 cdef class Source:
@@ -113,7 +131,10 @@ cdef class Source:
         self.publish(&frame)
 
     cdef int publish(self, Frame* frame) except -1:
-        """Move the frame onto engine time and write it to the GOP cache and to every feed."""
+        """Move the frame onto engine time and write it to the GOP cache and to every feed.
+
+        A feed whose container cannot carry the frame fails alone; what no ring can hold raises MediaError.
+        """
         if self.ended:
             raise LocalProtocolError("a frame for a source that has ended")
         cdef track_clock_t* clock = self._clock_of(frame.track)
@@ -125,10 +146,20 @@ cdef class Source:
         self._remember(frame)
         self.frame_count += 1
         self.byte_count += frame.size
-        cdef Muxer muxer
-        for muxer in self.writers:
-            muxer.write(frame)
+        cdef Feed feed
+        for feed in self.writers:
+            try:
+                feed.muxer.write(frame)
+            except MediaError as error:
+                self._drop(feed)
+                feed.fail(error)
         return 0
+
+    cdef _drop(self, Feed feed):
+        """Write this feed no more.  The list is made anew: publish may be walking the old one."""
+        if self.feeds.get(feed.key) is feed:
+            del self.feeds[feed.key]
+            self.writers = list(self.feeds.values())
 
     cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil:
         cdef int index
@@ -194,7 +225,7 @@ cdef class Source:
             if self.ended:
                 feed.ring.end()
             self.feeds[key] = feed
-            self.writers = [(<Feed>each).muxer for each in self.feeds.values()]
+            self.writers = list(self.feeds.values())
         feed.users += 1
         return feed
 
@@ -223,9 +254,8 @@ cdef class Source:
     def release(self, Feed feed not None):
         """A push lets go of a feed; the last one out ends it."""
         feed.users -= 1
-        if feed.users <= 0 and self.feeds.get(feed.key) is feed:
-            del self.feeds[feed.key]
-            self.writers = [(<Feed>each).muxer for each in self.feeds.values()]
+        if feed.users <= 0:
+            self._drop(feed)
 
     def end(self):
         """The input is gone: no feed gets another frame, and cursors that reach a feed's head are done."""

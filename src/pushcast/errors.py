@@ -1,7 +1,8 @@
 """Every error that pushcast raises on purpose.
 
-``status`` is the HTTP status of a refused request; ``retry`` says what a push does after the error: ``soon`` (exponential
-backoff), ``slowly`` (the peer said no: backoff from a high floor) or ``never`` (only a change of the push or its stream helps).
+``status`` is the HTTP status of a refused request; ``retry`` says what a push does after the error: ``soon``
+(exponential backoff), ``slowly`` (the peer said no: backoff from a high floor) or ``never`` (only a change of the
+push or its stream helps).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class Retry(StrEnum):
 
 
 class EngineError(Exception):
-    """Base of all errors of pushcast; ``code`` is a short stable word for the API, ``str()`` a sentence without secrets."""
+    """Base of all errors; ``code`` is a short stable word for the API, ``str()`` a sentence without secrets."""
 
     code = "internal"
     status = 500

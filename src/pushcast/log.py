@@ -6,13 +6,15 @@ import logging
 import sys
 from urllib.parse import urlsplit
 
-_SECRET_OPTIONS = frozenset({"passphrase", "streamid", "token", "key", "password", "pass", "auth", "secret", "sig", "signature"})
+_SECRET_OPTIONS = frozenset(
+    {"passphrase", "streamid", "token", "key", "password", "pass", "auth", "secret", "sig", "signature"}
+)
 
 
 def redact(url: str, *, keep_path: bool = True) -> str:
-    """The URL without user info, without fragment, and with every query value that may be secret replaced by ``***``.
+    """The URL without user info and fragment, and with every query value that may be secret replaced by ``***``.
 
-    ``keep_path=False`` keeps scheme, host and port only (an RTMP URL may carry the stream key as its last path segment).
+    ``keep_path=False`` keeps scheme, host and port only: an RTMP URL may carry the stream key as its last segment.
     """
     try:
         parts = urlsplit(url)
@@ -39,7 +41,7 @@ def _redact_option(option: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from outside as one line: what is not printable becomes an escape sequence, so that no name forges a log line."""
+    """Text from outside as one line: what is not printable is escaped, so that no name forges a log line."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 

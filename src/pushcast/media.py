@@ -46,8 +46,8 @@ class Container(StrEnum):
 class Track:
     """One elementary stream.
 
-    ``id`` is unique within its stream; ``name`` is the variant name of the API; ``config`` is the decoder configuration record
-    (avcC, hvcC, AudioSpecificConfig).  Zero means unknown for every number.
+    ``id`` is unique within its stream; ``name`` is the variant name of the API; ``config`` is the decoder
+    configuration record (avcC, hvcC, AudioSpecificConfig).  Zero means unknown for every number.
     """
 
     id: int
@@ -82,7 +82,7 @@ class FeedKey:
 def select_tracks(
     tracks: Sequence[Track], variant_names: Iterable[str], track_ids: Iterable[int], container: Container
 ) -> tuple[Track, ...]:
-    """Tracks of a push: those named OR listed; nothing asked = all for MPEG-TS, first video + first audio by id for RTMP.
+    """Tracks of a push: those named OR listed; nothing asked: all for MPEG-TS, first video + first audio for RTMP.
 
     A name may carry an index among the tracks of that name, ``video_h264:1``.
     """
