@@ -1,0 +1,98 @@
+"""PAT, PMT and SDT as ready packets: the tables of a transport stream with one program.
+
+ISO/IEC 13818-1 2.4.4; ETSI EN 300 468 for the SDT.  The packets carry continuity_counter 0: whoever sends them counts.
+Built once for each muxer, so plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pushcast.errors import MediaError
+
+PAT_PID = 0x0000
+SDT_PID = 0x0011
+PMT_PID = 0x1000
+PACKET_PAYLOAD_BYTES = 184
+
+_PROGRAM = 1
+_TRANSPORT_STREAM = 1
+_ORIGINAL_NETWORK = 0xFF01  # from the range for private use: ETSI TS 101 162
+_SECTION_LENGTH_MAX = 1021  # 2.4.4.5
+_SERVICE_BYTES_MAX = 200
+_PROVIDER = b"pushcast"
+_MPEG_SYNTAX, _DVB_SYNTAX = 0xB, 0xF  # section_syntax_indicator and the three bits behind it
+
+
+class ElementaryStream(NamedTuple):
+    """One line of a PMT."""
+
+    stream_type: int
+    pid: int
+    descriptors: bytes
+
+
+def pat_packets() -> bytes:
+    """The PAT: one program, its PMT on PMT_PID."""
+    body = _PROGRAM.to_bytes(2, "big") + (0xE000 | PMT_PID).to_bytes(2, "big")
+    return _packets(PAT_PID, _section(0x00, _MPEG_SYNTAX, _TRANSPORT_STREAM, 0, body))
+
+
+def pmt_packets(streams: Sequence[ElementaryStream]) -> bytes:
+    """The PMT of these streams, the first of which carries the PCR; MediaError when they do not fit one section."""
+    body = (0xE000 | streams[0].pid).to_bytes(2, "big") + b"\xf0\0"
+    for stream in streams:
+        body += bytes((stream.stream_type,)) + (0xE000 | stream.pid).to_bytes(2, "big")
+        body += (0xF000 | len(stream.descriptors)).to_bytes(2, "big") + stream.descriptors
+    return _packets(PMT_PID, _section(0x02, _MPEG_SYNTAX, _PROGRAM, _version_of(body), body))
+
+
+def sdt_packets(service: str) -> bytes:
+    """The SDT: a digital television service of this name, running, not scrambled; ValueError when it is too long."""
+    # 0x15 announces UTF-8: EN 300 468 annex A.
+    name = service.encode() if service.isascii() else b"\x15" + service.encode()
+    if len(name) > _SERVICE_BYTES_MAX:
+        raise ValueError(f"service: name of {len(name)} bytes, at most {_SERVICE_BYTES_MAX} are allowed")
+    descriptor = b"\x01" + bytes((len(_PROVIDER),)) + _PROVIDER + bytes((len(name),)) + name
+    descriptor = bytes((0x48, len(descriptor))) + descriptor
+    body = _ORIGINAL_NETWORK.to_bytes(2, "big") + b"\xff" + _PROGRAM.to_bytes(2, "big") + b"\xfc"
+    body += (0x8000 | len(descriptor)).to_bytes(2, "big") + descriptor
+    return _packets(SDT_PID, _section(0x42, _DVB_SYNTAX, _TRANSPORT_STREAM, _version_of(body), body))
+
+
+def crc32(data: bytes) -> int:
+    """CRC_32 of a section: 13818-1 annex A.  Over a section with its CRC it is 0."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc & 0x80000000 else 0)) & 0xFFFFFFFF
+    return crc
+
+
+def _version_of(body: bytes) -> int:
+    """version_number from the content: a receiver that is moved to a feed with other tracks sees another number."""
+    return crc32(body) & 31
+
+
+def _section(table_id: int, syntax: int, extension: int, version: int, body: bytes) -> bytes:
+    length = 5 + len(body) + 4
+    if length > _SECTION_LENGTH_MAX:
+        raise MediaError(
+            f"table {table_id:#04x} needs {length} bytes, at most {_SECTION_LENGTH_MAX} fit: too many tracks"
+        )
+    section = bytes((table_id,)) + (syntax << 12 | length).to_bytes(2, "big") + extension.to_bytes(2, "big")
+    section += bytes((0xC1 | version << 1, 0, 0)) + body
+    return section + crc32(section).to_bytes(4, "big")
+
+
+def _packets(pid: int, section: bytes) -> bytes:
+    """The section behind a pointer_field of 0, filled up with 0xFF: 2.4.4.1."""
+    data = b"\0" + section
+    packets = bytearray()
+    for at in range(0, len(data), PACKET_PAYLOAD_BYTES):
+        unit_start = 0x4000 if at == 0 else 0
+        packets += b"\x47" + (unit_start | pid).to_bytes(2, "big") + b"\x10"
+        packets += data[at : at + PACKET_PAYLOAD_BYTES].ljust(PACKET_PAYLOAD_BYTES, b"\xff")
+    return bytes(packets)
