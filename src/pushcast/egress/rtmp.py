@@ -1,0 +1,339 @@
+"""RTMP egress: the publishing client on the event loop until the server says Publish.Start, then the reading half only.
+
+URL and key (the API has them apart): the application is everything behind the host, query included, and the key is
+taken verbatim, as keys hold ``?``, ``&`` and ``/``.  Without a key the last path segment with its query is the key.
+The URL that the server is told (tcUrl) is the one the user gave, without the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
+
+from pushcast.egress.link import Link, Protocol, Target
+from pushcast.egress.resolve import Address, resolve
+from pushcast.egress.url import split_url
+from pushcast.errors import (
+    ConnectionLost,
+    ConnectRefused,
+    ConnectTimeout,
+    EngineError,
+    InvalidRequest,
+    ProtocolError,
+    TransportError,
+)
+from pushcast.media import Container
+from pushcast.rtmp.client import ClientConnection
+from pushcast.rtmp.connection import State
+from pushcast.rtmp.events import (
+    Acknowledged,
+    Connect,
+    Connected,
+    Event,
+    HandshakeDone,
+    Hello,
+    Prepare,
+    Publish,
+    Started,
+    StreamCreated,
+    Unpublish,
+)
+from pushcast.transport import TcpTransport
+
+DEFAULT_PORT = 1935
+# For each address and each answer that we wait for: long enough for a lost packet or two on a slow path, and short
+# enough that a push to a silent server says which step it hung in before its whole connect is given up.
+STEP_TIMEOUT_S = 5.0
+# A peer that takes nothing for so long is gone; the kernel would go on for 15 minutes.
+USER_TIMEOUT_MS = 10_000
+# How long a wanted end waits for the server to close first.  Closing at once with unread answers in the socket would
+# reset the connection, and a reset can overtake the deleteStream.
+FAREWELL_S = 0.5
+READ_BYTES = 16 * 1024
+MAX_KEY_CHARS = 4096
+
+_USER_INFO = re.compile(r"[A-Za-z]+://[^/?#]*@")
+_Wanted = TypeVar("_Wanted", bound=Event)
+
+
+@dataclass(frozen=True)
+class RtmpTarget(Target):
+    """Where to publish.  Application and URL may hold secrets in their query, so nothing of them is shown."""
+
+    app: str = field(repr=False)
+    tc_url: str = field(repr=False)
+    key: str = field(repr=False)
+
+
+class RtmpProtocol(Protocol):
+    """``rtmp://host[:port]/app`` and a stream key."""
+
+    name: ClassVar[str] = "rtmp"
+    container: ClassVar[Container] = Container.RTMP
+
+    def parse(self, url: str, stream_key: str) -> RtmpTarget:
+        """See Protocol.parse.  Refuses rtmps and user:password in the URL, which this version cannot do."""
+        if _USER_INFO.match(url):
+            raise InvalidRequest("Could not parse url: user and password are not supported for rtmp yet")
+        parts = split_url(url)
+        if parts.scheme == "rtmps":
+            raise InvalidRequest("Unsupported protocol: rtmps is not available yet, use rtmp")
+        if parts.scheme != "rtmp":
+            raise InvalidRequest("Unsupported protocol")
+        authority, _, path = url.partition("://")[2].partition("/")
+        if "?" in authority:
+            raise InvalidRequest("Could not parse url: rtmp needs an application, rtmp://host/app")
+        app, key = (path.rstrip("/"), stream_key) if stream_key else _split_key(path)
+        if not key.isprintable() or len(key) > MAX_KEY_CHARS:
+            raise InvalidRequest(f"Could not parse streamKey: allowed are up to {MAX_KEY_CHARS} printable characters")
+        tc_url = f"rtmp://{authority}/{app}"
+        return RtmpTarget(parts.host, parts.port or DEFAULT_PORT, app, tc_url, key)
+
+    async def connect(self, target: Target, bytes_per_s: int) -> RtmpLink:
+        """See Protocol.connect.  Ends with NetStream.Publish.Start; errors name endpoint and step, never the key."""
+        if not isinstance(target, RtmpTarget):
+            raise TypeError(f"rtmp: found a {type(target).__name__}, expected an RtmpTarget")
+        sock = await _connect_any(target, bytes_per_s)
+        try:
+            connection, message_stream_id = await _publish(sock, target)
+        except BaseException:
+            sock.close()
+            raise
+        return RtmpLink(sock, target, connection, message_stream_id)
+
+
+def _split_key(path: str) -> tuple[str, str]:
+    """(app, key) of a path that holds both: the key is the last segment and the query."""
+    before, question_mark, query = path.partition("?")
+    app, _, key = before.rstrip("/").rpartition("/")
+    if not app or not key:
+        raise InvalidRequest("Could not parse url: rtmp without a streamKey needs an application and a key in the url")
+    return app, key + question_mark + query
+
+
+class RtmpLink(Link):
+    """A server that takes our stream.  Only what reading, answering and ending need is kept: about 4 KiB."""
+
+    def __init__(
+        self, sock: socket.socket, target: RtmpTarget, connection: ClientConnection, message_stream_id: int
+    ) -> None:
+        self.acked_bytes = 0
+        """Container bytes and control bytes that the server says it has, counted from the end of the handshake."""
+        self._endpoint = target.endpoint
+        self._connection = connection
+        self._fd = sock.detach()
+        self._lost = False
+        super().__init__(TcpTransport(self._fd), message_stream_id)
+
+    def final(self) -> bytes:
+        """FCUnpublish and deleteStream: without them services take the end for an interruption.  Only once."""
+        return b"" if self._connection.state is State.CLOSED else self._connection.send(Unpublish())
+
+    async def watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        broken: asyncio.Future[None] = loop.create_future()
+
+        def on_readable() -> None:
+            try:
+                if not broken.done() and self._read():
+                    loop.call_soon(on_readable)  # a loop may tell only once of data with a reset behind it
+            except EngineError as error:
+                self._lost = True
+                loop.remove_reader(self._fd)
+                if not broken.done():
+                    broken.set_exception(error)
+
+        self._react()  # to what came together with Publish.Start
+        loop.add_reader(self._fd, on_readable)
+        try:
+            await broken
+        finally:
+            loop.remove_reader(self._fd)
+
+    async def close(self) -> None:
+        """Say that no more will come, wait shortly for the server to close, close."""
+        if self.transport.closed:
+            return
+        try:
+            if not self._lost:
+                await self._say_farewell()
+        finally:
+            self.transport.close()
+
+    def stats(self) -> dict[str, int | float]:
+        return {"acked_bytes": self.acked_bytes}
+
+    def _read(self) -> bool:
+        """React to what has come; False when nothing has."""
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise ConnectionLost(f"rtmp {self._endpoint}: {error.strerror}") from error
+        if not data:
+            raise ConnectionLost(f"rtmp {self._endpoint}: the server closed the connection while we published")
+        self._react(data)
+        return True
+
+    def _react(self, data: bytes = b"") -> None:
+        try:
+            self._connection.receive_data(data)
+            while (event := self._connection.next_event()) is not None:
+                if isinstance(event, Acknowledged):
+                    self._on_acknowledged(event.received_bytes)
+        except ProtocolError as error:
+            raise _at(self._endpoint, error) from error
+        if self.on_control is not None and (replies := self._connection.data_to_send()):
+            self.on_control(replies)
+
+    def _on_acknowledged(self, received_bytes: int) -> None:
+        step = (received_bytes - self.acked_bytes) & 0xFFFFFFFF
+        if step < 1 << 31:  # a step back is a server that counts wrongly
+            self.acked_bytes += step
+
+    async def _say_farewell(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def on_readable() -> None:
+            if ended.is_set():
+                return
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    if os.read(self._fd, READ_BYTES):
+                        loop.call_soon(on_readable)
+                    else:
+                        ended.set()
+                except ConnectionError:
+                    ended.set()
+
+        view = socket.socket(fileno=self._fd)
+        try:
+            view.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # the peer was faster
+        finally:
+            view.detach()
+        loop.add_reader(self._fd, on_readable)
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await ended.wait()
+        except TimeoutError:
+            return
+        finally:
+            ended.set()
+            loop.remove_reader(self._fd)
+
+
+async def _connect_any(target: RtmpTarget, bytes_per_s: int) -> socket.socket:
+    """A socket connected to the first address that takes us; the error of the last one when none does."""
+    addresses = await resolve(target.host, target.port, type=socket.SOCK_STREAM)
+    error: EngineError | None = None
+    for address in addresses:
+        try:
+            return await _connect_one(target.endpoint, address, bytes_per_s)
+        except EngineError as failed:
+            error = failed
+    raise error or ConnectRefused(f"rtmp {target.endpoint}: the host has no address")
+
+
+async def _connect_one(endpoint: str, address: Address, bytes_per_s: int) -> socket.socket:
+    family, sockaddr = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        _set_options(sock, bytes_per_s)
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            await asyncio.get_running_loop().sock_connect(sock, sockaddr)
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, OSError):
+            raise _connect_error(endpoint, error) from error
+        raise
+    return sock
+
+
+def _connect_error(endpoint: str, error: OSError) -> EngineError:
+    if isinstance(error, TimeoutError):
+        return ConnectTimeout(f"rtmp {endpoint}: expected a TCP connection within {STEP_TIMEOUT_S:g} s, got no answer")
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectRefused(f"rtmp {endpoint}: expected a TCP connection, got a refusal: nothing listens there")
+    return TransportError(f"rtmp {endpoint}: expected a TCP connection, got: {error.strerror or type(error).__name__}")
+
+
+def _set_options(sock: socket.socket, bytes_per_s: int) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes(bytes_per_s))
+
+
+def send_buffer_bytes(bytes_per_s: int) -> int:
+    """Half a second of media, 128 KiB to 2 MiB; 256 KiB when the rate is not known.
+
+    It covers a round trip of that length, and at the least a keyframe in one send.  What a slow peer has not taken
+    beyond it waits in the ring, where a jump to a keyframe can still skip it.
+    """
+    return min(max(bytes_per_s // 2, 128 * 1024), 2 * 1024 * 1024) if bytes_per_s else 256 * 1024
+
+
+class _Dialogue:
+    """The questions and answers up to Publish.Start over one socket."""
+
+    def __init__(self, sock: socket.socket, endpoint: str) -> None:
+        self.connection = ClientConnection(int(time.monotonic() * 1000))
+        self._sock = sock
+        self._endpoint = endpoint
+        self._loop = asyncio.get_running_loop()
+
+    async def ask(self, step: str, question: Event, wanted: type[_Wanted]) -> _Wanted:
+        """Send one event and read until the answer to it came."""
+        words = wanted.__name__
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                await self._loop.sock_sendall(self._sock, self.connection.send(question))
+                return await self._answer(step, wanted)
+        except ProtocolError as error:
+            raise _at(self._endpoint, error) from error
+        except EngineError:
+            raise
+        except TimeoutError:
+            raise ConnectTimeout(
+                f"rtmp {self._endpoint}: {step}: expected {words} within {STEP_TIMEOUT_S:g} s, got no answer"
+            ) from None
+        except OSError as error:
+            raise ConnectionLost(f"rtmp {self._endpoint}: {step}: expected {words}, got: {error.strerror}") from error
+
+    async def _answer(self, step: str, wanted: type[_Wanted]) -> _Wanted:
+        while True:
+            while (event := self.connection.next_event()) is not None:
+                if isinstance(event, wanted):
+                    return event
+            if replies := self.connection.data_to_send():
+                await self._loop.sock_sendall(self._sock, replies)
+            data = await self._loop.sock_recv(self._sock, READ_BYTES)
+            if not data:
+                raise ConnectionLost(
+                    f"rtmp {self._endpoint}: {step}: expected {wanted.__name__}, got the end of the connection"
+                )
+            self.connection.receive_data(data)
+
+
+async def _publish(sock: socket.socket, target: RtmpTarget) -> tuple[ClientConnection, int]:
+    dialogue = _Dialogue(sock, target.endpoint)
+    await dialogue.ask("handshake", Hello(), HandshakeDone)
+    await dialogue.ask("connect", Connect(target.app, target.tc_url), Connected)
+    created = await dialogue.ask("createStream", Prepare(target.key), StreamCreated)
+    await dialogue.ask("publish", Publish(target.key, created.message_stream_id), Started)
+    return dialogue.connection, created.message_stream_id
+
+
+def _at(endpoint: str, error: ProtocolError) -> ProtocolError:
+    return type(error)(f"rtmp {endpoint}: {error}")

@@ -1,0 +1,313 @@
+"""RTMP ingest: takes publishers at ``rtmp://host/<app>/<stream>`` and makes streams of them.
+
+One read of a socket is one call into the chunk reader, which hands audio and video to the FlvInput in C; Python sees
+commands and metadata only.  All connections read into one buffer, for what a read brought is used up before the next
+read begins.
+
+Nothing that a publisher sends reaches further than its own connection: the first fault ends it with one line in the
+log.  Until a connection publishes it is worth little: small messages only, a short deadline, and a limit on how many
+there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack
+from typing import cast
+from urllib.parse import urlsplit
+
+from pushcast.chunk import ChunkReader
+from pushcast.errors import Conflict, EngineError, NotFound
+from pushcast.flvinput import FlvInput
+from pushcast.log import Prefixed, logger, printable
+from pushcast.rtmp.events import Accept, Connect, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
+from pushcast.rtmp.server import ServerConnection
+from pushcast.source import Source
+from pushcast.stream import Registry, Stream
+
+PUBLISH_DEADLINE_S = 10.0  # from the TCP connection to publish
+TRACKS_DEADLINE_S = 30.0  # from publish to tracks that can be decoded
+IDLE_DEADLINE_S = 30.0  # without a byte
+FAREWELL_DEADLINE_S = 5.0  # for a peer that was told goodbye to read it
+SWEEP_S = 1.0
+
+# Connections that do not publish (yet): far more than encoders start within the deadline, few enough to cost nothing.
+MAX_STRANGERS = 256
+# Memory of one of them: commands and metadata fit in easily; all strangers together stay below 64 MiB.
+STRANGER_BYTES = 256 * 1024
+# A publisher: the longest message there is, and as much again for what interleaves with it.
+MESSAGE_BYTES = 0xFFFFFF
+PARTIAL_BYTES = 32 * 1024 * 1024
+# Answers that the peer has not read yet.
+MAX_UNREAD_BYTES = 64 * 1024
+# A second of 8 Mbit/s in 8 reads: larger buffers save nothing that could be measured.
+READ_BYTES = 128 * 1024
+MAX_NAME_CHARS = 255
+
+
+class RtmpIngest:
+    """The listening side.  ``port`` 0 binds a free one; ``port`` tells which after ``start``."""
+
+    def __init__(self, registry: Registry, host: str = "0.0.0.0", port: int = 1935) -> None:
+        self.registry = registry
+        self.host = host
+        self.port = port
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.refused_strangers = 0
+        self._log = logger("ingest.rtmp")
+        self._connections: set[_PublisherConnection] = set()
+        self._empty = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Listen.  Raises OSError when the port cannot be bound."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _PublisherConnection(self), self.host, self.port, backlog=256)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+    async def close(self) -> None:
+        """Stop listening and end all connections and their streams."""
+        if self._server is None:
+            return
+        self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self._connections):
+            connection.end("the server stops")
+            connection.abort()
+        while self._connections:
+            self._empty.clear()
+            await self._empty.wait()
+        await self._server.wait_closed()
+        self._server = None
+
+    def enter(self, connection: _PublisherConnection) -> bool:
+        """Count a new connection; False when there are too many that do not publish."""
+        if sum(not other.publishing for other in self._connections) >= MAX_STRANGERS:
+            self.refused_strangers += 1
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: _PublisherConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._connections):
+            connection.check_deadlines(now)
+        if self.refused_strangers:
+            self._log.warning(
+                "%d connections refused: expected at most %d that do not publish", self.refused_strangers, MAX_STRANGERS
+            )
+            self.refused_strangers = 0
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+
+class _PublisherConnection(asyncio.BufferedProtocol):
+    """One TCP connection."""
+
+    def __init__(self, ingest: RtmpIngest) -> None:
+        loop = asyncio.get_running_loop()
+        self._ingest = ingest
+        self._registry = ingest.registry
+        self._loop = loop
+        self._reader = ChunkReader(STRANGER_BYTES, STRANGER_BYTES)
+        self._connection = ServerConnection(self._reader, int(time.monotonic() * 1000))
+        self._transport: asyncio.Transport | None = None
+        self._log = Prefixed(logger("ingest.rtmp"), "publisher")
+        self._place = ("", "")  # vhost and app
+        self._host = ""
+        self._publication: _Publication | None = None
+        self._last_read = self._waiting_since = loop.time()
+        self._ended_at = 0.0
+        self._entered = False
+        self._stopped = False
+
+    @property
+    def publishing(self) -> bool:
+        return self._publication is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        peer = transport.get_extra_info("peername")
+        self._host = _endpoint(peer) if peer else "unknown"
+        self._log = Prefixed(logger("ingest.rtmp"), f"publisher {self._host}")
+        self._entered = self._ingest.enter(self)
+        if not self._entered:
+            self.abort()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._ingest.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._ended_at:
+            return
+        self._last_read = self._loop.time()
+        try:
+            self._read(self._ingest.buffer[:nbytes])
+        except EngineError as error:
+            self.end(str(error))
+        except Exception as error:
+            # Bytes from outside must never cost more than their own connection, not even through a bug of ours.
+            self._log.exception("internal error")
+            self.end(f"internal error: {type(error).__name__}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._ended_at:
+            # A publisher that said goodbye may close on our unread answers, which the kernel turns into a reset.
+            broken = exc is not None and not self._stopped
+            self.end(f"the connection broke: {exc}" if broken else "the publisher left")
+        if self._entered:
+            self._ingest.leave(self)
+
+    def end(self, reason: str) -> None:
+        """The one place where a connection ends: one line, its stream goes, what was written is still sent."""
+        if self._ended_at:
+            return
+        self._ended_at = self._loop.time()
+        self._reader.media = None
+        if self._entered:
+            self._log.info("ended: %s", printable(reason))
+        self._unpublish()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def check_deadlines(self, now: float) -> None:
+        if self._ended_at:
+            if now - self._ended_at > FAREWELL_DEADLINE_S:
+                self.abort()
+        elif now - self._last_read > IDLE_DEADLINE_S:
+            self.end(f"expected bytes within {IDLE_DEADLINE_S:g} s, got none")
+        elif self._publication is None:
+            if now - self._waiting_since > PUBLISH_DEADLINE_S:
+                self.end(f"expected publish within {PUBLISH_DEADLINE_S:g} s, got none")
+        elif self._publication.stream is None and now - self._waiting_since > TRACKS_DEADLINE_S:
+            self.end(f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none")
+
+    def _read(self, data: memoryview) -> None:
+        self._connection.receive_data(data)
+        while not self._ended_at and (event := self._connection.next_event()) is not None:
+            self._on_event(event)
+        if self._ended_at:
+            return
+        self._write(self._connection.data_to_send())
+        if self._publication is not None:
+            self._publication.announce_when_ready()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is None or not data:
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self.abort()
+            self.end(f"expected the peer to read its answers, got {MAX_UNREAD_BYTES} bytes unread")
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Connect(app, tc_url):
+                self._place = self._vhost(tc_url), _app(app)
+                self._write(self._connection.send(Accept()))
+            case Publish(key):
+                self._on_publish(key.partition("?")[0].strip("/"))
+            case Metadata(values) if self._publication is not None:
+                self._publication.sink.metadata(dict(values))
+            case Media(message) if self._publication is not None:
+                self._publication.sink.receive(message)
+            case Unpublish():
+                self._unpublish()
+                self._stopped = True
+                self._waiting_since = self._loop.time()
+            case _:
+                pass
+
+    def _on_publish(self, name: str) -> None:
+        if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
+            self._refuse("NetStream.Publish.BadName", f"expected a stream name of 1 to {MAX_NAME_CHARS} characters")
+            return
+        try:
+            self._publication = _Publication(self._registry, *self._place, name, self._host)
+        except NotFound as error:
+            self._refuse("NetStream.Publish.Denied", str(error))
+            return
+        except Conflict as error:
+            self._refuse("NetStream.Publish.BadName", str(error))
+            return
+        self._stopped = False
+        self._waiting_since = self._loop.time()
+        self._reader.max_message_bytes = MESSAGE_BYTES
+        self._reader.max_partial_bytes = PARTIAL_BYTES
+        self._reader.media = self._publication.sink
+        self._log.info("publishes %s", printable("/".join((*self._place, name))))
+        self._write(self._connection.send(Start()))
+
+    def _refuse(self, code: str, reason: str) -> None:
+        self._write(self._connection.send(Refuse(code, reason)))
+        self.end(f"refused: {reason}")
+
+    def _unpublish(self) -> None:
+        self._reader.media = None
+        publication, self._publication = self._publication, None
+        if publication is not None:
+            publication.end()
+
+    def _vhost(self, tc_url: str) -> str:
+        """The vhost named like the host that the publisher asked for, else the first of the configuration."""
+        try:
+            host = urlsplit(tc_url).hostname or ""
+        except ValueError:
+            host = ""
+        vhosts = self._registry.vhosts  # host names know no case, and urlsplit has lowered this one
+        return next((vhost for vhost in vhosts if vhost.lower() == host), next(iter(vhosts), ""))
+
+
+class _Publication:
+    """A name that a publisher holds, the source it feeds, and the stream once its tracks are known.
+
+    Raises NotFound for an unknown app and Conflict for a name that is taken.
+    """
+
+    def __init__(self, registry: Registry, vhost: str, app: str, name: str, publisher: str) -> None:
+        self._registry = registry
+        self._name = (vhost, app, name)
+        self._publisher = publisher
+        self._held = ExitStack()
+        self._held.enter_context(registry.reserve(vhost, app, name))
+        self.source = Source(*registry.timeline(vhost, app, name))
+        self.sink = FlvInput(self.source)
+        self.stream: Stream | None = None
+
+    def announce_when_ready(self) -> None:
+        if self.stream is not None or not self.sink.ready:
+            return
+        self.sink.freeze()
+        vhost, app, name = self._name
+        self.stream = self._registry.add(
+            Stream(vhost, app, name, self.sink.tracks, self.source, "Rtmp", f"rtmp://{self._publisher}/{app}/{name}")
+        )
+
+    def end(self) -> None:
+        if self.stream is not None:
+            self._registry.remove(self.stream)
+        self.source.end()
+        self._held.close()
+
+
+def _endpoint(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _app(app: str) -> str:
+    """The application's name: without query, and without the default instance that some encoders append."""
+    return app.partition("?")[0].strip("/").removesuffix("/_definst_")
