@@ -1,0 +1,202 @@
+"""FanOut: the sender threads as the event loop sees them.
+
+``attach`` hands an accepted link to the least loaded sender thread; from then on that thread alone writes to the
+link's socket. A sender reports over its event descriptor, which the event loop reads: a destination that was lost
+resolves
+``Attachment.lost``, one that was let go resolves what ``Attachment.release`` waits for.  A link may be closed only
+after the release: before it the thread may be inside a send on that socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pushcast.egress.link import Link
+from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
+from pushcast.log import logger
+from pushcast.sender import EVENT_LOST, EVENT_RELEASED, Destination, Sender
+
+if TYPE_CHECKING:
+    from pushcast.source import Feed
+
+_log = logger("fanout")
+
+# A sender answers a detach within its drain time and a tick; the rest is slack for a machine that stands still for
+# seconds.
+RELEASE_SLACK_S = 5.0
+JOIN_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a sender did for one destination: bytes are all that the socket took, ``last_send_ns`` is monotonic."""
+
+    sent_bytes: int
+    sends: int
+    jumps: int
+    skipped_spans: int
+    lag_ms: int
+    max_gap_ms: int
+    refused: int
+    last_send_ns: int
+
+
+class Attachment:
+    """One link in the hands of a sender."""
+
+    def __init__(self, worker: _Worker, destination: Destination, bytes_per_s: int, stall_ms: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[EngineError] = loop.create_future()
+        self.bytes_per_s = bytes_per_s
+        self._worker = worker
+        self._destination = destination
+        self._stall_ms = stall_ms
+        self._released: asyncio.Future[None] = loop.create_future()
+
+    def counters(self) -> Counters:
+        """A snapshot, read without a lock; it stays right after the release."""
+        row = self._destination.counters()
+        return Counters(
+            sent_bytes=row["sent_bytes"],
+            sends=row["sends"],
+            jumps=row["jumps"],
+            skipped_spans=row["skipped_spans"],
+            lag_ms=row["lag_ms"],
+            max_gap_ms=row["max_gap_ns"] // 1_000_000,
+            refused=row["refused"],
+            last_send_ns=row["last_send_ns"],
+        )
+
+    def control(self, data: bytes) -> None:
+        """Have the sender write these bytes between two spans; a peer that asks for more than it reads is lost."""
+        if self._released.done() or self.lost.done():
+            return
+        try:
+            self._destination.control(data)
+        except BufferError as error:
+            self.give_up(ConnectionLost(f"the peer asks for replies and does not read them: {error}"))
+
+    async def release(self, final: bytes = b"", drain_ms: int = 1000) -> None:
+        """Take the link back: the sender finishes the span in hand, writes ``final`` and lets go, within ``drain_ms``.
+
+        :raises LocalProtocolError: the sender thread does not answer; the link must not be closed.
+        """
+        self._worker.detach(self._destination, final, drain_ms)
+        try:
+            async with asyncio.timeout(drain_ms / 1000 + RELEASE_SLACK_S):
+                await asyncio.shield(self._released)
+        except TimeoutError:
+            raise LocalProtocolError("a sender thread did not release a destination") from None
+
+    def abandon(self) -> None:
+        """Have the sender let go at once, and wait for nothing: the end of a task that was cancelled."""
+        self._worker.detach(self._destination, b"", 0)
+
+    def give_up(self, error: EngineError) -> None:
+        """Resolve ``lost`` with this error, unless it is lost already."""
+        if not self.lost.done():
+            self.lost.set_result(error)
+
+    def on_lost(self, code: int) -> None:
+        self.give_up(_lost(code, self._stall_ms))
+
+    def on_released(self) -> None:
+        if not self._released.done():
+            self._released.set_result(None)
+
+
+class _Worker:
+    """One sender, its thread and what is attached to it."""
+
+    def __init__(self, sender: Sender, index: int) -> None:
+        self.sender = sender
+        self.attachments: dict[Destination, Attachment] = {}
+        self.bytes_per_s = 0
+        self.thread = threading.Thread(target=sender.run, name=f"sender-{index}", daemon=True)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sender.event_fd, self._on_events)
+        self.thread.start()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        return self.bytes_per_s, len(self.attachments)
+
+    def attach(self, destination: Destination, attachment: Attachment) -> None:
+        self.attachments[destination] = attachment
+        self.bytes_per_s += attachment.bytes_per_s
+        self.sender.attach(destination)
+
+    def detach(self, destination: Destination, final: bytes, drain_ms: int) -> None:
+        if destination in self.attachments:
+            self.sender.detach(destination, final, drain_ms)
+
+    async def stop(self) -> None:
+        """End the thread; what was still attached is released as it is."""
+        self.sender.stop()
+        await asyncio.to_thread(self.thread.join, JOIN_TIMEOUT_S)
+        if self.thread.is_alive():
+            _log.error("%s did not stop within %g s", self.thread.name, JOIN_TIMEOUT_S)
+        self._on_events()
+        self._loop.remove_reader(self.sender.event_fd)
+
+    def _on_events(self) -> None:
+        for destination, kind, code in self.sender.events():
+            attachment = self.attachments.get(destination)
+            if attachment is None:
+                continue
+            if kind == EVENT_LOST:
+                attachment.on_lost(code)
+            elif kind == EVENT_RELEASED:
+                del self.attachments[destination]
+                self.bytes_per_s -= attachment.bytes_per_s
+                attachment.on_released()
+
+
+class FanOut:
+    """The sender threads; they start with the object, which is made on the running event loop.
+
+    ``udp_ms``, ``srt_ms``, ``tcp_ms``: how often each kind of destination is served.
+    """
+
+    def __init__(self, udp_ms: int = 20, srt_ms: int = 20, tcp_ms: int = 40, threads: int = 1) -> None:
+        self._workers = [_Worker(Sender(udp_ms, srt_ms, tcp_ms), index) for index in range(threads)]
+
+    def attach(
+        self,
+        feed: Feed,
+        link: Link,
+        *,
+        start: Literal["gop", "next"] = "gop",
+        max_lag_ms: int = 5000,
+        stall_ms: int = 10000,
+    ) -> Attachment:
+        """Start sending a feed to a link.
+
+        ``start``: begin at the newest keyframe there is, or wait for the next; ``max_lag_ms``: further behind than
+        this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost.
+        """
+        worker = min(self._workers, key=lambda each: each.load)
+        destination = Destination(
+            feed.ring, feed.muxer, link.transport, link.message_stream_id, start, max_lag_ms, stall_ms
+        )
+        attachment = Attachment(worker, destination, feed.ring.bytes_per_s, stall_ms)
+        worker.attach(destination, attachment)
+        return attachment
+
+    async def close(self) -> None:
+        """Stop the threads; whatever is still attached gets nothing more.  A second call does nothing."""
+        workers, self._workers = self._workers, []
+        await asyncio.gather(*(worker.stop() for worker in workers))
+
+
+def _lost(code: int, stall_ms: int) -> EngineError:
+    if code == errno.ETIMEDOUT:
+        return Stalled(f"the peer took nothing for {stall_ms} ms")
+    if code == errno.EOVERFLOW:
+        return Stalled("the peer fell behind further than the ring holds, in the middle of a message")
+    return ConnectionLost(f"the connection was lost: {os.strerror(code)}")

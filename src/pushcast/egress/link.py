@@ -1,0 +1,86 @@
+"""What every egress protocol is made of: a Target (where to), a Link (a peer that accepted us), a Protocol (how to
+get there).
+
+A Protocol parses and connects on the event loop.  Once the peer has accepted, the Link's transport is handed to a
+sender thread, which alone writes to it; the Link keeps the reading half (`watch`) and closes the socket after the
+sender released it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pushcast.media import Container
+
+if TYPE_CHECKING:
+    from pushcast.transport import Transport
+
+
+def endpoint(host: str, port: int) -> str:
+    """``host:port`` for messages, IPv6 literals in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parsed destination.  Subclasses keep what is secret out of their repr with ``field(repr=False)``."""
+
+    host: str
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        return endpoint(self.host, self.port)
+
+
+class Link:
+    """A connected peer that accepted us."""
+
+    transport: Transport
+    message_stream_id: int = 0
+    on_control: Callable[[bytes], None] | None = None
+    """Set by the owner: takes bytes that the sender must write between two spans (acknowledgements, ping responses)."""
+
+    def __init__(self, transport: Transport, message_stream_id: int = 0) -> None:
+        self.transport = transport
+        self.message_stream_id = message_stream_id
+
+    def final(self) -> bytes:
+        """Bytes that say goodbye at a wanted stop; empty where the protocol has no such words."""
+        return b""
+
+    async def watch(self) -> None:
+        """Never return; raise EngineError when the peer closes, refuses or is lost."""
+        raise NotImplementedError(f"{type(self).__name__} does not watch its peer")
+
+    async def farewell(self) -> None:
+        """After the release at a wanted stop: wait, for a bounded time, until closing loses nothing that was sent."""
+
+    async def close(self) -> None:
+        """Close the connection.  Only after the sender has released the transport; a second call does nothing."""
+        self.transport.close()
+
+    def stats(self) -> dict[str, int | float]:
+        """Figures of this protocol alone, units in the names; empty when there are none."""
+        return {}
+
+
+class Protocol(ABC):
+    """One way to push.  Holds no state of a single push."""
+
+    name: ClassVar[str]
+    container: ClassVar[Container]
+
+    @abstractmethod
+    def parse(self, url: str, stream_key: str) -> Target:
+        """The destination of a request.  Raises InvalidRequest with the text of the API."""
+
+    @abstractmethod
+    async def connect(self, target: Target, bytes_per_s: int) -> Link:
+        """Connect and hand-shake.  Raises EngineError; the caller bounds it in time by cancelling it.
+
+        ``bytes_per_s`` is the media rate as far as known, 0 when unknown: it sizes buffers.
+        """
