@@ -1,0 +1,95 @@
+"""Virtual hosts, applications and streams: what there is to push, read only.
+
+The shapes are OvenMediaEngine's as far as the data exists here.  A stream of pushcast is input and output at once:
+nothing is transcoded, so its only output has its own name and tracks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pushcast import __version__
+from pushcast.api.times import iso_time
+from pushcast.errors import NotFound
+from pushcast.media import Codec, Kind, Track
+from pushcast.stream import Registry, Stream
+
+
+def check_vhost(registry: Registry, vhost: str) -> None:
+    """:raises NotFound: no such virtual host."""
+    if not registry.has_vhost(vhost):
+        raise NotFound(f"Could not find the virtual host: [{vhost}]")
+
+
+def check_app(registry: Registry, vhost: str, app: str) -> None:
+    """:raises NotFound: no such virtual host, or it has no such application."""
+    check_vhost(registry, vhost)
+    if not registry.has_app(vhost, app):
+        raise NotFound(f"Could not find the application: [{vhost}/{app}]")
+
+
+def version_json() -> dict[str, str]:
+    return {"version": __version__, "gitVersion": f"v{__version__}"}
+
+
+def vhost_json(vhost: str) -> dict[str, Any]:
+    return {"name": vhost, "host": {"names": ["*"]}}
+
+
+def app_json(app: str) -> dict[str, Any]:
+    return {
+        "name": app,
+        "type": "live",
+        "dynamic": False,
+        "providers": {"rtmp": {}, "file": {}},
+        "publishers": {"push": {}},
+    }
+
+
+def find_stream(registry: Registry, vhost: str, app: str, name: str) -> Stream:
+    """:raises NotFound: no such stream."""
+    stream = registry.get(vhost, app, name)
+    if stream is None:
+        # OvenMediaEngine shows its internal name of the application here, and clients match on its texts.
+        raise NotFound(f"Could not find the stream: [{vhost}/#{vhost}#{app}/{name}]")
+    return stream
+
+
+def stream_json(stream: Stream) -> dict[str, Any]:
+    tracks = [track_json(track) for track in stream.tracks]
+    source: dict[str, Any] = {"sourceType": stream.source_type}
+    if stream.source_url:
+        source["sourceUrl"] = stream.source_url
+    source["createdTime"] = iso_time(stream.created_time)
+    source["tracks"] = tracks
+    return {"name": stream.name, "input": source, "outputs": [{"name": stream.name, "tracks": tracks}]}
+
+
+def track_json(track: Track) -> dict[str, Any]:
+    """A track; ``name`` is what ``variantNames`` of a push matches.  Numbers that are not known are 0."""
+    shown: dict[str, Any] = {"id": track.id, "name": track.variant_name, "type": track.kind}
+    codec = _CODEC_NAMES.get(track.codec, track.codec.name)
+    timebase = {"num": 1, "den": 90000}
+    if track.kind is Kind.VIDEO:
+        shown["video"] = {
+            "bypass": True,
+            "codec": codec,
+            "width": track.width,
+            "height": track.height,
+            "bitrate": track.bitrate,
+            "framerate": track.frame_rate,
+            "timebase": timebase,
+        }
+    elif track.kind is Kind.AUDIO:
+        shown["audio"] = {
+            "bypass": True,
+            "codec": codec,
+            "samplerate": track.sample_rate,
+            "channel": track.channels,
+            "bitrate": track.bitrate,
+            "timebase": timebase,
+        }
+    return shown
+
+
+_CODEC_NAMES = {Codec.HEVC: "H265"}

@@ -1,0 +1,345 @@
+"""Push: one destination of one stream, its state and its totals.
+
+The six words of the REST API are the states.  ``TRANSITIONS`` is the whole truth about them and ``Push.move`` the
+only function that changes one: it stamps the time, logs one line and refuses a move that the table does not hold.
+
+A *session* is one stretch of ``pushing``.  What the API's numbers mean:
+
+- ``sequence`` counts sessions that ended, for whatever reason; a connect that failed is not a session.
+- ``startTime`` is when the current or last connection attempt began (what OvenMediaEngine reports too),
+  ``finishTime`` when the last session ended; both stay at the epoch until then.
+- ``sentBytes`` and ``sentTime`` belong to the current session and are 0 outside one; ``sentTime`` runs from
+  ``pushing`` to the last send that the peer took.  ``totalsentBytes`` and ``totalsentTime`` are the finished
+  sessions plus the current one.
+
+When a push runs, and what happens after an error, is decided in scheduler.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pushcast.egress import PROTOCOLS, Link, Target
+from pushcast.egress.fanout import Attachment, FanOut
+from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, LocalProtocolError, MediaError, TransportError
+from pushcast.log import Prefixed, logger, printable
+from pushcast.media import FeedKey, select_tracks
+from pushcast.stream import Name, Stream
+
+if TYPE_CHECKING:
+    from pushcast.source import Feed
+
+CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
+DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
+CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
+
+
+class PushState(StrEnum):
+    """The words of the REST API."""
+
+    READY = "ready"
+    CONNECTING = "connecting"
+    PUSHING = "pushing"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+TRANSITIONS = MappingProxyType(
+    {
+        PushState.READY: frozenset({PushState.CONNECTING, PushState.STOPPING}),
+        PushState.CONNECTING: frozenset({PushState.PUSHING, PushState.ERROR, PushState.READY, PushState.STOPPING}),
+        PushState.PUSHING: frozenset({PushState.ERROR, PushState.STOPPING}),
+        PushState.ERROR: frozenset({PushState.CONNECTING, PushState.READY, PushState.STOPPING}),
+        # A stream that ends is disconnected from in the same way as a stop; only what follows differs.
+        PushState.STOPPING: frozenset({PushState.STOPPED, PushState.READY}),
+        PushState.STOPPED: frozenset(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PushSettings:
+    """What was asked for.  ``url`` and ``stream_key`` may hold secrets and have no repr."""
+
+    id: str
+    vhost: str
+    app: str
+    stream_name: str
+    protocol: str
+    target: Target = field(repr=False)
+    url: str = field(repr=False)
+    stream_key: str = field(default="", repr=False)
+    variant_names: tuple[str, ...] = ()
+    track_ids: tuple[int, ...] = ()
+
+    @property
+    def stream(self) -> Name:
+        return self.vhost, self.app, self.stream_name
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """Why a session or a connect failed last; ``time`` in seconds since the epoch."""
+
+    code: str
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What was sent in the current session and in all of them."""
+
+    sent_bytes: int
+    sent_time_ms: int
+    total_sent_bytes: int
+    total_sent_time_ms: int
+
+
+class Push:
+    """The task that the API knows.  Times are in seconds since the epoch, 0 while unset."""
+
+    __slots__ = (
+        "_attachment",
+        "_finished_bytes",
+        "_finished_time_ms",
+        "_interruption",
+        "_log",
+        "_session_start_ns",
+        "created_time",
+        "finish_time",
+        "last_error",
+        "next_retry_time",
+        "retry_count",
+        "sequence",
+        "session_s",
+        "settings",
+        "start_time",
+        "state",
+        "stop_wanted",
+    )
+
+    def __init__(self, settings: PushSettings) -> None:
+        self.settings = settings
+        self.state = PushState.READY
+        self.created_time = time.time()
+        self.start_time = 0.0
+        self.finish_time = 0.0
+        self.sequence = 0
+        self.session_s = 0.0  # how long the last attempt was pushing
+        self.retry_count = 0
+        self.next_retry_time = 0.0
+        self.last_error: LastError | None = None
+        self.stop_wanted = False
+        self._finished_bytes = 0
+        self._finished_time_ms = 0
+        self._session_start_ns = 0
+        self._attachment: Attachment | None = None
+        self._interruption: asyncio.Future[None] | None = None
+        self._log = Prefixed(logger("push"), printable(f"push {settings.vhost}/{settings.app}/{settings.id}"))
+
+    def move(self, state: PushState, why: str = "") -> None:
+        """Go to ``state``.  :raises LocalProtocolError: the table has no such move."""
+        if state not in TRANSITIONS[self.state]:
+            raise LocalProtocolError(f"push {self.settings.id!r}: no move from {self.state.value} to {state.value}")
+        self.state = state
+        match state:
+            case PushState.CONNECTING:
+                self.start_time = time.time()
+                self.next_retry_time = 0.0
+            case PushState.STOPPING | PushState.READY:
+                self.next_retry_time = 0.0
+        level = logging.WARNING if state is PushState.ERROR else logging.INFO
+        self._log.log(level, "%s%s", state.value, f": {why}" if why else "")
+
+    def fail(self, error: EngineError) -> None:
+        """Go to ``error`` and remember why."""
+        self.last_error = LastError(error.code, printable(str(error)), time.time())
+        self.move(PushState.ERROR, self.last_error.reason)
+
+    def wait_to_retry(self, retry_count: int, delay_s: float | None) -> None:
+        """Note how often it failed in a row and when the next attempt is due; None: not before the stream changes."""
+        self.retry_count = retry_count
+        self.next_retry_time = time.time() + delay_s if delay_s is not None else 0.0
+
+    def stop(self) -> None:
+        """Ask whatever runs to end; returns at once."""
+        self.stop_wanted = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Let whatever waits look again at ``stop_wanted`` and at its stream."""
+        if self._interruption is not None and not self._interruption.done():
+            self._interruption.set_result(None)
+
+    def interruption(self, stream: Stream) -> asyncio.Future[None]:
+        """Done as soon as the push must leave this stream: stop is wanted or the stream has ended."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.stop_wanted or stream.ended.is_set():
+            future.set_result(None)
+        self._interruption = future
+        return future
+
+    def progress(self) -> Progress:
+        """A snapshot; costs no wait and no lock."""
+        sent_bytes, sent_time_ms = self._session_totals()
+        return Progress(
+            sent_bytes, sent_time_ms, self._finished_bytes + sent_bytes, self._finished_time_ms + sent_time_ms
+        )
+
+    def _session_totals(self) -> tuple[int, int]:
+        if self._attachment is None:
+            return 0, 0
+        counters = self._attachment.counters()
+        return counters.sent_bytes, max(0, (counters.last_send_ns - self._session_start_ns) // 1_000_000)
+
+    async def run(self, stream: Stream, fanout: FanOut, connects: asyncio.Semaphore) -> None:
+        """Connect and push until stop is wanted or the stream ends, then disconnect; the caller moves on from there.
+
+        ``connects`` bounds how many connects are under way at once.
+        :raises EngineError: the connect or the session failed, and the state is ``error``.
+        """
+        self.session_s = 0.0
+        self.move(PushState.CONNECTING)
+        try:
+            await self._connect_and_push(stream, fanout, connects)
+        except EngineError as error:
+            self._fail_once(error)
+            raise
+        except Exception as error:
+            self._log.exception("unexpected error")
+            unexpected = EngineError(f"internal error: {type(error).__name__}")
+            self._fail_once(unexpected)
+            raise unexpected from error
+
+    def _fail_once(self, error: EngineError) -> None:
+        """A session that broke has said so already, and one that failed to disconnect is stopping all the same."""
+        if PushState.ERROR in TRANSITIONS[self.state]:
+            self.fail(error)
+
+    async def _connect_and_push(self, stream: Stream, fanout: FanOut, connects: asyncio.Semaphore) -> None:
+        feed = self._feed(stream)
+        try:
+            link = await self._connect(stream, feed.ring.bytes_per_s, connects)
+            if link is not None:
+                await self._session(stream, feed, link, fanout)
+        finally:
+            stream.release(feed)
+
+    def _feed(self, stream: Stream) -> Feed:
+        container = PROTOCOLS[self.settings.protocol].container
+        tracks = select_tracks(stream.tracks, self.settings.variant_names, self.settings.track_ids, container)
+        if not tracks:
+            asked = ", ".join([*self.settings.variant_names, *(f"id {each}" for each in self.settings.track_ids)])
+            there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
+            raise MediaError(
+                f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
+            )
+        return stream.feed(FeedKey(container, tuple(track.id for track in tracks)))
+
+    async def _connect(self, stream: Stream, bytes_per_s: int, connects: asyncio.Semaphore) -> Link | None:
+        """The accepted link, or None when the push was interrupted first."""
+        connect = asyncio.create_task(self._connect_in_time(bytes_per_s, connects))
+        waited: set[asyncio.Future[Any]] = {connect, self.interruption(stream)}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not connect.done():
+                connect.cancel()
+        if connect.done():
+            return connect.result()
+        await asyncio.wait({connect})
+        if not connect.cancelled() and connect.exception() is None:
+            await self._close(connect.result())  # it was accepted in the very moment of the interruption
+        return None
+
+    async def _connect_in_time(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
+        target = self.settings.target
+        async with connects:
+            try:
+                async with asyncio.timeout(CONNECT_DEADLINE_S) as deadline:
+                    return await PROTOCOLS[self.settings.protocol].connect(target, bytes_per_s)
+            except EngineError:
+                raise
+            except OSError as error:
+                if isinstance(error, TimeoutError) and deadline.expired():
+                    late = f"{target.endpoint} has not accepted us within {CONNECT_DEADLINE_S:g} s"
+                    raise ConnectTimeout(late) from None
+                raise TransportError(f"{target.endpoint}: {error.strerror or type(error).__name__}") from error
+
+    async def _session(self, stream: Stream, feed: Feed, link: Link, fanout: FanOut) -> None:
+        attachment = fanout.attach(feed, link)
+        link.on_control = attachment.control
+        self._attachment = attachment
+        self._session_start_ns = time.monotonic_ns()
+        self.move(PushState.PUSHING)
+        try:
+            error = await self._session_end(stream, feed, link, attachment)
+        except BaseException:
+            attachment.abandon()
+            raise
+        if error is None:
+            self.move(PushState.STOPPING, "stop wanted" if self.stop_wanted else "the stream ended")
+        else:
+            self.fail(error)
+        link.on_control = None
+        try:
+            await attachment.release(b"" if error else link.final(), DRAIN_MS)
+        finally:
+            self._finish()
+        if error is None:
+            await link.farewell()
+        await self._close(link)
+        if error is not None:
+            raise error
+
+    async def _session_end(
+        self, stream: Stream, feed: Feed, link: Link, attachment: Attachment
+    ) -> EngineError | None:
+        """Wait for the end of the session: None when it was wanted, else what went wrong."""
+        watch = asyncio.create_task(link.watch())
+        interruption = self.interruption(stream)
+        feed.on_failure(attachment.give_up)
+        waited: set[asyncio.Future[Any]] = {watch, attachment.lost, interruption}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watch.cancel()
+        if watch.done():  # what the peer says is better to know than what the socket then says
+            return _reason(watch, self.settings.target)
+        return None if interruption.done() else attachment.lost.result()
+
+    def _finish(self) -> None:
+        """The session is over: its totals join those of the finished ones."""
+        sent_bytes, sent_time_ms = self._session_totals()
+        self._attachment = None
+        self._finished_bytes += sent_bytes
+        self._finished_time_ms += sent_time_ms
+        self.session_s = (time.monotonic_ns() - self._session_start_ns) / 1e9
+        self.finish_time = time.time()
+        self.sequence += 1
+
+    async def _close(self, link: Link) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await link.close()
+        except TimeoutError:
+            self._log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
+
+
+def _reason(watch: asyncio.Task[None], target: Target) -> EngineError:
+    error = watch.exception()
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, OSError):
+        return ConnectionLost(f"{target.endpoint}: {error.strerror or type(error).__name__}")
+    if error is not None:
+        raise error
+    return ConnectionLost(f"{target.endpoint}: the watch on the peer ended")

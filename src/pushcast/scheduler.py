@@ -1,0 +1,165 @@
+"""Scheduler: which push runs when.
+
+A push whose stream is live has one task, which connects, pushes, and after an error waits and tries again; a push
+whose stream is absent has none and costs nothing but its entry.  The registry tells when streams appear and end.
+Pushes never wait for each other: every connect is a task of its own with its own deadline.
+
+Stopping frees the id at once: the push leaves the lists before anything is awaited, and its connection drains in
+the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from pushcast.egress.fanout import FanOut
+from pushcast.errors import Conflict, EngineError, NotFound, Retry
+from pushcast.log import logger
+from pushcast.push import Push, PushSettings, PushState
+from pushcast.stream import Name, Registry, Stream
+
+_log = logger("scheduler")
+
+# Connects under way at once.  Each holds a socket and, while it handshakes, some 10 KiB; the bound keeps thousands
+# of dead destinations from using up the descriptors.  It is far above the few hundred pushes of a busy host, so
+# that dead ones, which hold their place until their deadline, do not keep live ones waiting.
+CONNECTS_AT_ONCE = 512
+
+HEALTHY_S = 60.0  # a session of this length shows that the destination works: the backoff starts over
+CLOSE_DEADLINE_S = 5.0
+
+# Seconds: the shortest wait, and the bound that the doubling stops at.
+_BACKOFF_S = {Retry.SOON: (1.0, 30.0), Retry.SLOWLY: (15.0, 120.0)}
+
+
+class Backoff:
+    """How long to wait before the next attempt: exponential with full jitter above the floor of the error's class."""
+
+    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
+        self.failures = 0
+        self._uniform = uniform
+
+    def delay_s(self, retry: Retry) -> float | None:
+        """Count a failure and choose the wait; None: only a change of the stream helps."""
+        self.failures += 1
+        if retry is Retry.NEVER:
+            return None
+        floor_s, cap_s = _BACKOFF_S[retry]
+        # 2 ** 10 times any floor is beyond its cap: the exponent need not grow further.
+        return self._uniform(floor_s, min(cap_s, floor_s * 2.0 ** min(self.failures, 10)))
+
+    def reset(self) -> None:
+        self.failures = 0
+
+
+class Scheduler:
+    """All pushes by (vhost, app) and id, and the tasks of those that run.  Subscribes to the registry."""
+
+    def __init__(self, registry: Registry, fanout: FanOut) -> None:
+        self._registry = registry
+        self._fanout = fanout
+        self._pushes: dict[tuple[str, str], dict[str, Push]] = {}
+        self._by_stream: dict[Name, set[Push]] = {}
+        self._tasks: dict[Push, asyncio.Task[None]] = {}
+        self._connects = asyncio.Semaphore(CONNECTS_AT_ONCE)
+        self._closed = False
+        registry.subscribe(self)
+
+    def start(self, settings: PushSettings) -> Push:
+        """Accept a push; it connects as soon as its stream is live.
+
+        :raises Conflict: the app has a push of that id already.
+        """
+        if self._closed:
+            raise Conflict("The server is shutting down")
+        pushes = self._pushes.setdefault((settings.vhost, settings.app), {})
+        if settings.id in pushes:
+            raise Conflict("Duplicate ID")
+        push = pushes[settings.id] = Push(settings)
+        self._by_stream.setdefault(settings.stream, set()).add(push)
+        self._wake(push)
+        return push
+
+    def stop(self, vhost: str, app: str, push_id: str) -> None:
+        """Forget a push and let it disconnect in the background.  :raises NotFound: the app has no such push."""
+        push = self._pushes.get((vhost, app), {}).pop(push_id, None)
+        if push is None:
+            raise NotFound(f"Could not find id '{push_id}': [{vhost}/{app}]")
+        waiting = self._by_stream[push.settings.stream]
+        waiting.discard(push)
+        if not waiting:
+            del self._by_stream[push.settings.stream]
+        push.stop()
+        if push not in self._tasks:
+            _end(push)
+
+    def get(self, vhost: str, app: str, push_id: str) -> Push | None:
+        return self._pushes.get((vhost, app), {}).get(push_id)
+
+    def pushes(self, vhost: str, app: str) -> list[Push]:
+        """The pushes of an app, by id."""
+        pushes = self._pushes.get((vhost, app), {})
+        return [pushes[push_id] for push_id in sorted(pushes)]
+
+    def stream_started(self, stream: Stream) -> None:
+        for push in self._by_stream.get(stream.key, ()):
+            self._wake(push)
+
+    def stream_ended(self, stream: Stream) -> None:
+        for push in self._by_stream.get(stream.key, ()):
+            push.interrupt()
+
+    async def close(self) -> None:
+        """Stop every push, with its final bytes, within CLOSE_DEADLINE_S."""
+        self._closed = True
+        for (vhost, app), pushes in list(self._pushes.items()):
+            for push_id in list(pushes):
+                self.stop(vhost, app, push_id)
+        tasks = set(self._tasks.values())
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=CLOSE_DEADLINE_S)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.warning("%d pushes were cut off: they did not end within %g s", len(late), CLOSE_DEADLINE_S)
+            await asyncio.wait(late)
+
+    def _wake(self, push: Push) -> None:
+        """Give a push whose stream is live its task; a task that still runs looks for the stream itself."""
+        if push not in self._tasks and self._registry.get(*push.settings.stream) is not None:
+            self._tasks[push] = asyncio.create_task(self._drive(push))
+
+    async def _drive(self, push: Push) -> None:
+        backoff = Backoff()
+        try:
+            while not push.stop_wanted:
+                stream = self._registry.get(*push.settings.stream)
+                if stream is None:
+                    return
+                await self._attempt(push, stream, backoff)
+                if stream.ended.is_set() and not push.stop_wanted:
+                    push.move(PushState.READY, "waiting for the stream")
+                    backoff.reset()
+            _end(push)
+        finally:
+            del self._tasks[push]
+
+    async def _attempt(self, push: Push, stream: Stream, backoff: Backoff) -> None:
+        """One connect and session, and after an error the wait before the next."""
+        try:
+            await push.run(stream, self._fanout, self._connects)
+        except EngineError as error:
+            if push.session_s >= HEALTHY_S:
+                backoff.reset()
+            delay_s = backoff.delay_s(error.retry)
+            push.wait_to_retry(backoff.failures, delay_s)
+            await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
+
+
+def _end(push: Push) -> None:
+    if push.state is not PushState.STOPPING:
+        push.move(PushState.STOPPING)
+    push.move(PushState.STOPPED)

@@ -1,0 +1,136 @@
+"""The server: everything wired together, from start to stop.
+
+Order: sender threads, scheduler, ingest, file sources, API.  It stops in reverse: no more requests, then the streams
+end, then the pushes say goodbye to their peers, then the threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from pushcast import __version__
+from pushcast.access_token import obtain_access_token
+from pushcast.api import Api
+from pushcast.config import Config
+from pushcast.egress.fanout import FanOut
+from pushcast.errors import ConfigError, TransportError
+from pushcast.ingest.file import FileSource
+from pushcast.ingest.rtmp import RtmpIngest
+from pushcast.log import logger
+from pushcast.scheduler import Scheduler
+from pushcast.source import Clock
+from pushcast.stream import Registry
+
+_log = logger("server")
+
+
+def run(config: Config) -> None:
+    """Serve on an event loop of its own until SIGINT or SIGTERM."""
+    uvloop.run(serve(config))
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGINT or SIGTERM; a second signal ends the process at once.
+
+    :raises ConfigError: the configuration asks for what cannot be.  :raises TransportError: a port cannot be had.
+    """
+    stop = _stop_on_signals()
+    _raise_descriptor_limit()
+    token = obtain_access_token(config.api.access_token, config.state.path)
+    registry = Registry({vhost.name: [app.name for app in vhost.apps] for vhost in config.vhosts}, Clock())
+    async with AsyncExitStack() as running:
+        fanout = _fan_out(config)
+        running.push_async_callback(fanout.close)
+        scheduler = Scheduler(registry, fanout)
+        running.push_async_callback(scheduler.close)
+        ingest = RtmpIngest(registry, config.rtmp.host, config.rtmp.port)
+        running.push_async_callback(ingest.close)
+        await _listen_rtmp(ingest)
+        running.push_async_callback(_cancel, _play_files(config, registry))
+        api = Api(registry, scheduler, token)
+        running.push_async_callback(api.close)
+        await _listen_api(api, config)
+        _log.info("pushcast %s: ready", __version__)
+        await stop.wait()
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _raise_descriptor_limit() -> None:
+    """Each destination is a descriptor, and the usual soft limit of 1024 is fewer than one host can push to."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _fan_out(config: Config) -> FanOut:
+    sender = config.sender
+    try:
+        return FanOut(sender.udp_ms, sender.srt_ms, sender.tcp_ms, sender.threads)
+    except ValueError as error:
+        raise ConfigError(f"sender.{error}") from error
+
+
+async def _listen_rtmp(ingest: RtmpIngest) -> None:
+    try:
+        await ingest.start()
+    except OSError as error:
+        raise _cannot_listen("rtmp", ingest.host, ingest.port, error) from error
+    _log.info("rtmp: listening on %s", _endpoint(ingest.host, ingest.port))
+
+
+async def _listen_api(api: Api, config: Config) -> None:
+    try:
+        host, port = await api.start(config.api.host, config.api.port)
+    except OSError as error:
+        raise _cannot_listen("api", config.api.host, config.api.port, error) from error
+    _log.info("api: listening on http://%s", _endpoint(host, port))
+
+
+def _cannot_listen(section: str, host: str, port: int, error: OSError) -> TransportError:
+    reason = error.strerror or str(error)
+    return TransportError(f"{section}.port: cannot listen on {_endpoint(host, port)}: {reason}")
+
+
+def _endpoint(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _play_files(config: Config, registry: Registry) -> list[asyncio.Task[None]]:
+    return [
+        asyncio.create_task(_play(FileSource(registry, source.vhost, source.app, source.name, source.url)))
+        for source in config.sources
+    ]
+
+
+async def _play(source: FileSource) -> None:
+    try:
+        await source.run()
+    except Exception:
+        # One source that breaks through a bug of ours must not take the others with it.
+        _log.exception("a file source ended")
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -1,0 +1,190 @@
+"""Streams and the registry that knows which of them are live.
+
+A stream is one source under a name; the registry is the only place where names live and die, so whoever must react (the
+scheduler) subscribes here.  Everything in this module runs on the event loop and nothing waits.
+
+A name keeps its place in time: when a stream ends, the registry remembers how far its time line got, and the next
+stream of that name starts above it, so that destinations see time continue upwards when a publisher leaves and
+returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from pushcast.errors import Conflict, NotFound
+from pushcast.log import logger, printable, redact
+from pushcast.media import FeedKey, Track
+
+if TYPE_CHECKING:
+    from pushcast.source import Clock, Feed, Source
+
+_log = logger("stream")
+
+# Names whose last time is remembered after they ended.  One entry costs about 200 bytes; more names than this
+# within one life of the process come from a publisher that makes them up, and for those a fresh start is right.
+REMEMBERED_NAMES = 4096
+
+Name = tuple[str, str, str]
+"""(vhost, app, stream)."""
+
+
+class StreamListener(Protocol):
+    """What the registry tells; called on the event loop, right when it happens, and must neither wait nor raise."""
+
+    def stream_started(self, stream: Stream) -> None: ...
+
+    def stream_ended(self, stream: Stream) -> None: ...
+
+
+class Stream:
+    """One live programme: its tracks and the source that feeds it.
+
+    ``source_type`` is the REST API's word (``Rtmp``, ``File``); ``source_url`` must hold no secret;
+    ``created_time`` is in seconds since the epoch.  ``ended`` is set once, when the registry lets the stream go.
+    """
+
+    __slots__ = ("app", "created_time", "ended", "name", "source", "source_type", "source_url", "tracks", "vhost")
+
+    def __init__(
+        self,
+        vhost: str,
+        app: str,
+        name: str,
+        tracks: Sequence[Track],
+        source: Source,
+        source_type: str,
+        source_url: str = "",
+    ) -> None:
+        self.vhost = vhost
+        self.app = app
+        self.name = name
+        self.tracks = tuple(tracks)
+        self.source = source
+        self.source_type = source_type
+        self.source_url = source_url
+        self.created_time = time.time()
+        self.ended = asyncio.Event()
+
+    @property
+    def key(self) -> Name:
+        return self.vhost, self.app, self.name
+
+    @property
+    def label(self) -> str:
+        """The name for log lines; a publisher chooses it, so nothing in it may break a line."""
+        return printable("/".join(self.key))
+
+    def feed(self, key: FeedKey) -> Feed:
+        """The feed of these tracks in this container, made on first use; MediaError when the container cannot carry
+        a track.
+        """
+        return self.source.feed(key)
+
+    def release(self, feed: Feed) -> None:
+        """Give back what :meth:`feed` gave; the last push out ends the muxing."""
+        self.source.release(feed)
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.label} {self.source_type} {len(self.tracks)} tracks>"
+
+
+class Registry:
+    """The vhosts and apps of the configuration and the streams that are live in them."""
+
+    def __init__(self, vhosts: Mapping[str, Iterable[str]], clock: Clock) -> None:
+        self._apps = {vhost: tuple(apps) for vhost, apps in vhosts.items()}
+        self._clock = clock
+        self._live: dict[Name, Stream] = {}
+        self._reserved: set[Name] = set()
+        self._last_dts: OrderedDict[Name, int] = OrderedDict()
+        self._listeners: list[StreamListener] = []
+
+    @property
+    def vhosts(self) -> tuple[str, ...]:
+        return tuple(self._apps)
+
+    def apps(self, vhost: str) -> tuple[str, ...]:
+        return self._apps.get(vhost, ())
+
+    def has_vhost(self, vhost: str) -> bool:
+        return vhost in self._apps
+
+    def has_app(self, vhost: str, app: str) -> bool:
+        return app in self._apps.get(vhost, ())
+
+    def timeline(self, vhost: str, app: str, name: str) -> tuple[Clock, int]:
+        """The engine clock and the dts (90 kHz) that an earlier stream of this name reached, 0 when there was none."""
+        return self._clock, self._last_dts.get((vhost, app, name), 0)
+
+    @contextmanager
+    def reserve(self, vhost: str, app: str, name: str) -> Iterator[None]:
+        """Hold a name while its publisher is being accepted.
+
+        :raises NotFound: no such app.  :raises Conflict: the name is live or held by another publisher.
+        """
+        key = (vhost, app, name)
+        self._check_app(vhost, app)
+        if key in self._live or key in self._reserved:
+            raise Conflict(f"stream {vhost}/{app}/{name} is already being published")
+        self._reserved.add(key)
+        try:
+            yield
+        finally:
+            self._reserved.discard(key)
+
+    def add(self, stream: Stream) -> Stream:
+        """Make a stream live and tell the listeners.  :raises NotFound: no such app.  :raises Conflict: the name is
+        live.
+        """
+        self._check_app(stream.vhost, stream.app)
+        if stream.key in self._live:
+            raise Conflict(f"stream {stream.vhost}/{stream.app}/{stream.name} is already live")
+        self._live[stream.key] = stream
+        tracks = ", ".join(f"{track.id} {track.codec.name}" for track in stream.tracks)
+        origin = f"{stream.source_type} {redact(stream.source_url)}" if stream.source_url else stream.source_type
+        _log.info("stream %s: started from %s with tracks %s", stream.label, printable(origin), tracks)
+        for listener in self._listeners:
+            listener.stream_started(stream)
+        return stream
+
+    def remove(self, stream: Stream) -> None:
+        """Let a stream go: its source ends, its time is remembered, the listeners are told.  A second call does
+        nothing.
+        """
+        if self._live.get(stream.key) is not stream:
+            return
+        del self._live[stream.key]
+        stream.source.end()
+        self._remember(stream.key, stream.source.last_dts)
+        stream.ended.set()
+        _log.info("stream %s: ended after %.1f s", stream.label, time.time() - stream.created_time)
+        for listener in self._listeners:
+            listener.stream_ended(stream)
+
+    def get(self, vhost: str, app: str, name: str) -> Stream | None:
+        return self._live.get((vhost, app, name))
+
+    def streams(self, vhost: str, app: str) -> list[Stream]:
+        """The live streams of one app, by name."""
+        found = [stream for key, stream in self._live.items() if key[:2] == (vhost, app)]
+        return sorted(found, key=lambda stream: stream.name)
+
+    def subscribe(self, listener: StreamListener) -> None:
+        self._listeners.append(listener)
+
+    def _check_app(self, vhost: str, app: str) -> None:
+        if not self.has_vhost(vhost):
+            raise NotFound(f"Could not find the virtual host: [{vhost}]")
+        if not self.has_app(vhost, app):
+            raise NotFound(f"Could not find the application: [{vhost}/{app}]")
+
+    def _remember(self, key: Name, last_dts: int) -> None:
+        self._last_dts[key] = max(last_dts, self._last_dts.pop(key, 0))
+        if len(self._last_dts) > REMEMBERED_NAMES:
+            self._last_dts.popitem(last=False)

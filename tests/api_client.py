@@ -1,0 +1,76 @@
+"""A running API and a client that speaks real HTTP to it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from live import Engine
+from yarl import URL
+
+from pushcast.api import Api
+
+TOKEN = "labtoken"
+
+
+def basic(token: str) -> str:
+    return "Basic " + base64.b64encode(token.encode()).decode()
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Client:
+    """Requests to one server; ``authorization`` is the right one unless said otherwise, None sends none."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int, engine: Engine) -> None:
+        self._session = session
+        self.port = port
+        self.engine = engine
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        authorization: str | None = basic(TOKEN),
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """``body``: bytes or text as they are, None for none, anything else as JSON."""
+        sent = dict(headers or {})
+        if authorization is not None:
+            sent["Authorization"] = authorization
+        data = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
+        url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
+        async with self._session.request(method, url, data=data, headers=sent) as response:
+            return Answer(response.status, dict(response.headers), await response.text())
+
+    async def post(self, action: str, body: object = None) -> Answer:
+        return await self.request("POST", f"/v1/vhosts/v/apps/a:{action}", body)
+
+
+@contextlib.asynccontextmanager
+async def serving(apps: dict[str, tuple[str, ...]] | None = None, token: str = TOKEN) -> AsyncIterator[Client]:
+    built = Engine(apps)
+    api = Api(built.registry, built.scheduler, token)
+    _, port = await api.start("127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Client(session, port, built)
+    finally:
+        await api.close()
+        await built.close()
