@@ -1,0 +1,83 @@
+"""RTMP with real peers: ffmpeg publishes, nginx-rtmp and ffmpeg's listener record, and every packet is compared."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from serving import Process, ffmpeg_publish, free_port, serving, until
+
+from interop.packets import check_same_media
+
+NGINX = """
+load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+daemon off;
+master_process off;
+worker_processes 1;
+error_log stderr info;
+pid {folder}/nginx.pid;
+events {{ worker_connections 64; }}
+rtmp {{ server {{ listen 127.0.0.1:{port}; application rec {{ live on; record all; record_path {folder}; }} }} }}
+"""
+
+
+def nginx(folder: Path) -> tuple[Process, int]:
+    """nginx-rtmp that records what is published to rtmp://127.0.0.1:port/rec/<key> as <key>.flv."""
+    port = free_port()
+    folder.mkdir()
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, port=port))
+    folder.chmod(0o777)
+    process = Process(["nginx", "-c", str(config), "-p", str(folder)], folder / "nginx.log")
+    return process, port
+
+
+def test_nginx_rtmp_records_what_was_published_for_an_early_and_a_late_push(tmp_path: Path, clip: Path) -> None:
+    recorder, port = nginx(tmp_path / "nginx")
+    try:
+        with serving(tmp_path) as served:
+            url = f"rtmp://127.0.0.1:{port}/rec"
+            assert served.start("early", "rtmp", url, "early")["state"] == "ready"
+            encoder = ffmpeg_publish(clip, f"rtmp://127.0.0.1:{served.rtmp_port}/app/live", tmp_path / "encoder.log")
+            served.until_state("early", "pushing")
+            until("two seconds were pushed", lambda: served.push("early")["sentTime"] > 2000)
+            served.start("late", "rtmp", url, "late?with=query&more=1/2")
+            served.until_state("late", "pushing")
+            assert encoder.wait() == 0, encoder.log.read_text()
+            encoder.stop()
+            for push_id in ("early", "late"):
+                served.until_state(push_id, "ready")
+            until("nginx has closed both", lambda: recorder.log.read_text().count("deleteStream") >= 2)
+        check_same_media(tmp_path / "nginx" / "early.flv", clip, from_start=True)
+        late = next(path for path in (tmp_path / "nginx").glob("late*.flv"))
+        check_same_media(late, clip, from_start=False)
+    finally:
+        recorder.stop(signal.SIGQUIT)
+
+
+def test_ffmpeg_listener_records_what_was_published_for_an_early_and_a_late_push(tmp_path: Path, clip: Path) -> None:
+    ports = {"early": free_port(), "late": free_port()}
+    listeners = {
+        name: Process(
+            ["ffmpeg", "-v", "warning", "-y", "-listen", "1", "-i", f"rtmp://127.0.0.1:{port}/in/key", "-c", "copy",
+             str(tmp_path / f"{name}.flv")],
+            tmp_path / f"{name}.log",
+        )
+        for name, port in ports.items()
+    }  # fmt: skip
+    try:
+        with serving(tmp_path) as served:
+            served.start("early", "rtmp", f"rtmp://127.0.0.1:{ports['early']}/in", "key")
+            encoder = ffmpeg_publish(clip, f"rtmp://127.0.0.1:{served.rtmp_port}/app/live", tmp_path / "encoder.log")
+            served.until_state("early", "pushing")
+            until("two seconds were pushed", lambda: served.push("early")["sentTime"] > 2000)
+            served.start("late", "rtmp", f"rtmp://127.0.0.1:{ports['late']}/in/key")
+            assert encoder.wait() == 0, encoder.log.read_text()
+            encoder.stop()
+            for name, listener in listeners.items():
+                assert listener.wait() == 0, f"{name}: {listener.log.read_text()}"
+        check_same_media(tmp_path / "early.flv", clip, from_start=True)
+        check_same_media(tmp_path / "late.flv", clip, from_start=False)
+    finally:
+        for listener in listeners.values():
+            listener.stop()
