@@ -1,0 +1,450 @@
+"""Sinks of byte streams: MPEG-TS over TCP, and RTMP publishers.
+
+One epoll for all connections; each read goes through the checker in place.  A connection that sends what cannot be followed
+is counted and closed, and nothing else happens.  One that never sends a byte (a port probe) is not a sender.
+
+For RTMP the handshake (RTMP 1.0, 5.2), acknowledgements and ping replies are made here.  Only commands, a handful for each connection,
+go to a Python object: ``answer(type, message_stream_id, payload) -> (reply, publishing, stream, ended)``.
+"""
+cimport cython
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+import os
+import socket
+
+from pushcast.chunk cimport put_fmt0
+from pushcast.sinks cimport SILENT_NS, arrived, monotonic_ns
+from pushcast.verifyrtmp cimport (
+    RTMP_BAD_COMMAND, RTMP_BROKEN, RTMP_COMMAND_READY, RTMP_HANDSHAKE, RTMP_NO_PUBLISH, RTMP_NOT_READING, RTMP_PING, rtmp_check,
+    rtmp_check_error_counts, rtmp_check_errors, rtmp_check_figures, rtmp_check_init, rtmp_check_is_cut, rtmp_check_publish,
+)
+from pushcast.verifyts cimport ts_check_error_counts, ts_check_errors, ts_check_figures, ts_check_init, ts_check_stream
+from pushcast.wire cimport put_u16, put_u32
+
+from pushcast.errors import EngineError
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        uint32_t u32
+
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int EPOLLIN
+    int EPOLL_CTL_ADD
+    int EPOLL_CLOEXEC
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
+    int epoll_wait(int epfd, epoll_event* events, int maxevents, int timeout_ms)
+
+cdef extern from "<sys/socket.h>" nogil:
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+    ssize_t recv(int fd, void* buffer, size_t size, int flags)
+    ssize_t send(int fd, const void* buffer, size_t size, int flags)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef extern from *:
+    """
+    #define PUSHCAST_PUBLISH_NS ((int64_t)10 * 1000000000)
+    #define PUSHCAST_SWEEP_NS ((int64_t)500 * 1000000)
+    """
+    const int64_t PUBLISH_NS "PUSHCAST_PUBLISH_NS"   # from accept to publish
+    const int64_t SWEEP_NS "PUSHCAST_SWEEP_NS"
+
+cdef enum:
+    BUFFER = 262144          # bytes for one read: more than a 40 ms share of any live stream
+    READS = 4                # of one connection before the others have their turn
+    EVENTS = 64
+    LISTENER = 0x40000000    # in an event's number: the rest is the index of a listener
+
+cdef enum:
+    C1 = 1536                # bytes; C2, S1 and S2 have as many
+    ACK_WINDOW = 2500000     # bytes; for publishers that announce none
+
+cdef enum:
+    TYPE_ACKNOWLEDGEMENT = 3
+    TYPE_USER_CONTROL = 4
+    PING_RESPONSE = 7
+
+
+cdef void free_conn(conn_t* conn) noexcept nogil:
+    close(conn.fd)
+    free(conn.ts)
+    free(conn.rtmp)
+    free(conn.hello)
+    free(conn)
+
+
+cdef class StreamSink(Sink):
+    """Base: listening TCP sockets, which it takes over, and their connections."""
+
+    def __cinit__(self, listeners, *args, uint32_t max_senders=4096):
+        cdef epoll_event event
+        cdef uint32_t i
+        if not listeners or not 1 <= max_senders <= 65536:
+            raise ValueError("StreamSink: expected listeners, and max_senders from 1 to 65536")
+        self.epoll = -1
+        self.max_senders = max_senders
+        self.swept_ns = monotonic_ns()
+        self.listeners = list(listeners)
+        self.peers = {}
+        self.conns = <conn_t**>calloc(max_senders, sizeof(conn_t*))
+        self.buffer = <uint8_t*>malloc(BUFFER)
+        if self.conns == NULL or self.buffer == NULL:
+            raise MemoryError
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll < 0:
+            raise OSError(errno, os.strerror(errno))
+        for i in range(<uint32_t>len(self.listeners)):
+            self.listeners[i].setblocking(False)
+            event.events = EPOLLIN
+            event.data.u32 = LISTENER | i
+            if epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.listeners[i].fileno(), &event) < 0:
+                raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        cdef uint32_t slot
+        if self.conns != NULL:
+            for slot in range(self.max_senders):
+                if self.conns[slot] != NULL:
+                    free_conn(self.conns[slot])
+        free(self.conns)
+        free(self.buffer)
+        if self.epoll >= 0:
+            close(self.epoll)
+
+    def close(self):
+        """Close every connection and listener; the rows stay."""
+        cdef uint32_t slot
+        self.closed = True
+        for sock in self.listeners:
+            sock.close()
+        for slot in range(self.max_senders):
+            if self.conns[slot] != NULL:
+                self.drop(self.conns[slot])
+
+    def run(self, double seconds):
+        """Receive for so long, at least what lies ready.  Raises OSError, for one when no file descriptor is left, and what a dialogue raised."""
+        cdef int64_t deadline = monotonic_ns() + <int64_t>(seconds * 1e9)
+        cdef int64_t left = deadline - monotonic_ns()
+        cdef epoll_event events[EVENTS]
+        cdef conn_t* conn
+        cdef int ready, i, failed = 0
+        cdef uint32_t number
+        if self.closed:
+            raise ValueError("StreamSink: run after close")
+        with nogil:
+            while failed == 0:
+                ready = epoll_wait(self.epoll, events, EVENTS, <int>(left // 1000000) + 1 if left > 0 else 0)
+                if ready < 0:
+                    failed = errno
+                for i in range(ready):
+                    number = events[i].data.u32
+                    if number & LISTENER:
+                        with gil:
+                            self.accept(number & ~<uint32_t>LISTENER)
+                        continue
+                    # A connection has one event in each wait at most, and only its own event closes it here.
+                    conn = self.conns[number]
+                    if conn != NULL and not self.read(conn):
+                        with gil:
+                            self.drop(conn)
+                if left <= 0:
+                    break
+                left = deadline - monotonic_ns()
+        if failed and failed != EINTR:   # a signal: its handler runs once we are back in Python
+            raise OSError(failed, os.strerror(failed))
+        self.sweep()
+
+    cdef int accept(self, uint32_t index) except -1:
+        """Takes the connections that wait."""
+        cdef epoll_event event
+        cdef conn_t* conn
+        listener = self.listeners[index]
+        while True:
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return 0
+            if self.live == self.max_senders:
+                self.refused += 1
+                sock.close()
+                continue
+            while self.conns[self.search] != NULL:
+                self.search = (self.search + 1) % self.max_senders
+            conn = <conn_t*>calloc(1, sizeof(conn_t))
+            if conn == NULL:
+                raise MemoryError
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            conn.fd = sock.detach()
+            conn.slot = self.search
+            conn.opened_ns = monotonic_ns()
+            conn.port = listener.getsockname()[1]
+            self.conns[conn.slot] = conn
+            self.live += 1
+            self.peers[conn.slot] = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+            self.begin(conn)
+            event.events = EPOLLIN
+            event.data.u32 = conn.slot
+            if epoll_ctl(self.epoll, EPOLL_CTL_ADD, conn.fd, &event) < 0:
+                raise OSError(errno, os.strerror(errno))
+
+    cdef int read(self, conn_t* conn) except -1 nogil:
+        """Takes what lies ready on one connection; 0 when it is over."""
+        cdef ssize_t size
+        cdef int i, taken
+        cdef int64_t now
+        for i in range(READS):
+            size = recv(conn.fd, self.buffer, BUFFER, MSG_DONTWAIT)
+            if size <= 0:
+                return size < 0 and (errno == EAGAIN or errno == EINTR)
+            now = monotonic_ns()
+            if conn.received == 0:
+                self.came += 1
+            conn.received += size
+            taken = self.take(conn, self.buffer, size, now)
+            if taken == -1:
+                return 0
+            if size < BUFFER:
+                return 1
+        return 1
+
+    cdef int drop(self, conn_t* conn) except -1:
+        """Closes a connection; it becomes a row if it ever sent a byte."""
+        self.end(conn)
+        if conn.received:
+            self.keep(self.describe(conn))
+        del self.peers[conn.slot]
+        self.conns[conn.slot] = NULL
+        self.live -= 1
+        free_conn(conn)
+        return 0
+
+    cdef int sweep(self) except -1:
+        """Drops the connections that have had their time."""
+        cdef uint32_t slot
+        cdef int64_t now = monotonic_ns()
+        if now - self.swept_ns < SWEEP_NS:
+            return 0
+        self.swept_ns = now
+        for slot in range(self.max_senders):
+            if self.conns[slot] != NULL and self.overdue(self.conns[slot], now):
+                self.drop(self.conns[slot])
+        return 0
+
+    def rows(self):
+        return self.left_rows + [
+            self.describe(self.conns[slot])
+            for slot in range(self.max_senders)
+            if self.conns[slot] != NULL and self.conns[slot].received
+        ]
+
+    def totals(self):
+        cdef uint32_t slot
+        cdef uint64_t taken = self.left_bytes, errors = self.left_errors, active = 0, speaking = 0
+        cdef int64_t now = monotonic_ns()
+        for slot in range(self.max_senders):
+            if self.conns[slot] != NULL and self.conns[slot].received:
+                speaking += 1
+                taken += self.conns[slot].arrival.bytes
+                errors += self.errors_of(self.conns[slot])
+                active += now - self.conns[slot].arrival.last_ns <= SILENT_NS
+        return self.came, self.came - speaking, active, taken, errors
+
+    cdef int begin(self, conn_t* conn) except -1:
+        raise NotImplementedError
+
+    cdef int take(self, conn_t* conn, const uint8_t* data, size_t size, int64_t now_ns) except? -2 nogil:
+        return -1
+
+    cdef bint overdue(self, conn_t* conn, int64_t now_ns) noexcept nogil:
+        return False
+
+    cdef uint64_t errors_of(self, conn_t* conn) noexcept nogil:
+        return 0
+
+    cdef dict describe(self, conn_t* conn):
+        raise NotImplementedError
+
+    cdef int end(self, conn_t* conn) except -1:
+        return 0
+
+
+@cython.final
+cdef class TsStreamSink(StreamSink):
+    """Receives MPEG-TS over TCP."""
+
+    cdef int begin(self, conn_t* conn) except -1:
+        conn.ts = <ts_check_t*>malloc(sizeof(ts_check_t))
+        if conn.ts == NULL:
+            raise MemoryError
+        ts_check_init(conn.ts)
+        return 0
+
+    cdef int take(self, conn_t* conn, const uint8_t* data, size_t size, int64_t now_ns) except? -2 nogil:
+        arrived(&conn.arrival, size, now_ns)
+        return ts_check_stream(conn.ts, data, size)
+
+    cdef uint64_t errors_of(self, conn_t* conn) noexcept nogil:
+        return ts_check_errors(conn.ts)
+
+    cdef dict describe(self, conn_t* conn):
+        figures = ts_check_figures(conn.ts)
+        figures["cut"] = conn.ts.carried != 0
+        return self.row(&conn.arrival, self.peers[conn.slot], conn.port, "", ts_check_error_counts(conn.ts), figures)
+
+
+@cython.final
+cdef class RtmpSink(StreamSink):
+    """Receives RTMP publishers.  ``new_dialogue()`` makes what answers the commands of one connection."""
+
+    def __init__(self, listeners, new_dialogue, *, uint32_t max_senders=4096):
+        self.new_dialogue = new_dialogue
+        self.dialogues = {}
+        self.streams = {}
+        self.ended = set()
+
+    cdef int begin(self, conn_t* conn) except -1:
+        conn.rtmp = <rtmp_check_t*>malloc(sizeof(rtmp_check_t))
+        conn.hello = <uint8_t*>malloc(1 + C1)
+        if conn.rtmp == NULL or conn.hello == NULL:
+            raise MemoryError
+        rtmp_check_init(conn.rtmp)
+        self.dialogues[conn.slot] = self.new_dialogue()
+        return 0
+
+    cdef int take(self, conn_t* conn, const uint8_t* data, size_t size, int64_t now_ns) except? -2 nogil:
+        cdef int shaken
+        if conn.rtmp.publishing:
+            arrived(&conn.arrival, size, now_ns)
+        elif conn.shaken < 1 + 2 * C1:
+            shaken = self.shake(conn, data, size)
+            if shaken < 0:
+                return -1
+            data += shaken
+            size -= shaken
+        return self.chunks(conn, data, size)
+
+    cdef int shake(self, conn_t* conn, const uint8_t* data, size_t size) noexcept nogil:
+        """C0, C1, C2 (RTMP 1.0, 5.2): returns the bytes taken, -1 when it is not RTMP.  C2 is not compared with S1."""
+        cdef uint8_t answer[1 + 2 * C1]
+        cdef size_t taken = 0, part
+        if conn.shaken < 1 + C1:
+            taken = 1 + C1 - conn.shaken
+            if taken > size:
+                taken = size
+            memcpy(conn.hello + conn.shaken, data, taken)
+            conn.shaken += <uint32_t>taken
+            if conn.hello[0] != 3:
+                conn.rtmp.errors[RTMP_HANDSHAKE] += 1
+                return -1
+            if conn.shaken < 1 + C1:
+                return <int>taken
+            answer[0] = 3
+            memset(answer + 1, 0, C1)
+            memcpy(answer + 1 + C1, conn.hello + 1, C1)
+            free(conn.hello)
+            conn.hello = NULL
+            if not sent(conn, answer, sizeof(answer)):
+                return -1
+        part = 1 + 2 * C1 - conn.shaken
+        if part > size - taken:
+            part = size - taken
+        conn.shaken += <uint32_t>part
+        return <int>(taken + part)
+
+    cdef int chunks(self, conn_t* conn, const uint8_t* data, size_t size) except? -2 nogil:
+        cdef rtmp_check_t* c = conn.rtmp
+        cdef uint8_t reply[32]
+        cdef uint8_t* end
+        cdef size_t used = 0
+        cdef int wanted, answered
+        cdef uint64_t window
+        while size:
+            wanted = rtmp_check(c, data, size, &used)
+            data += used
+            size -= used
+            if wanted == RTMP_BROKEN:
+                return -1
+            if wanted == RTMP_PING:
+                end = put_u16(put_fmt0(reply, 2, 0, 6, TYPE_USER_CONTROL, 0), PING_RESPONSE)
+                end = put_u32(end, c.ping)
+                if not sent(conn, reply, end - reply):
+                    return -1
+            elif wanted == RTMP_COMMAND_READY:
+                with gil:
+                    answered = self.command(conn)
+                if answered < 0:
+                    return -1
+        window = c.peer_window if c.peer_window else ACK_WINDOW
+        if conn.received - conn.acknowledged >= window:
+            conn.acknowledged = conn.received
+            end = put_u32(put_fmt0(reply, 2, 0, 4, TYPE_ACKNOWLEDGEMENT, 0), <uint32_t>conn.received)
+            if not sent(conn, reply, end - reply):
+                return -1
+        return 0
+
+    cdef int command(self, conn_t* conn) except? -2:
+        """Lets the dialogue answer a command; -1 when it cannot go on."""
+        cdef rtmp_check_t* c = conn.rtmp
+        cdef bytes reply
+        cdef uint32_t message_stream_id = c.csids[c.current].message_stream_id
+        try:
+            reply, publishing, stream, ended = self.dialogues[conn.slot].answer(
+                int(c.command_type), message_stream_id, bytes(c.command[:c.command_size])
+            )
+        except EngineError:
+            c.errors[RTMP_BAD_COMMAND] += 1
+            return -1
+        if publishing:
+            rtmp_check_publish(c, message_stream_id)
+            self.streams[conn.slot] = stream
+        if ended:
+            self.ended.add(conn.slot)
+        return 0 if not reply or sent(conn, reply, len(reply)) else -1
+
+    cdef bint overdue(self, conn_t* conn, int64_t now_ns) noexcept nogil:
+        return not conn.rtmp.publishing and now_ns - conn.opened_ns > PUBLISH_NS
+
+    cdef uint64_t errors_of(self, conn_t* conn) noexcept nogil:
+        return rtmp_check_errors(conn.rtmp)
+
+    cdef dict describe(self, conn_t* conn):
+        figures = rtmp_check_figures(conn.rtmp)
+        figures["cut"] = rtmp_check_is_cut(conn.rtmp)
+        figures["ended"] = conn.slot in self.ended
+        return self.row(
+            &conn.arrival, self.peers[conn.slot], conn.port, self.streams.get(conn.slot, ""), rtmp_check_error_counts(conn.rtmp),
+            figures,
+        )
+
+    cdef int end(self, conn_t* conn) except -1:
+        # One that was closed for another fault has its error already.
+        if not conn.rtmp.publishing and conn.received and rtmp_check_errors(conn.rtmp) == 0:
+            conn.rtmp.errors[RTMP_NO_PUBLISH] += 1
+        return 0
+
+    cdef int drop(self, conn_t* conn) except -1:
+        slot = conn.slot
+        StreamSink.drop(self, conn)
+        del self.dialogues[slot]
+        self.streams.pop(slot, None)
+        self.ended.discard(slot)
+        return 0
+
+
+cdef bint sent(conn_t* conn, const uint8_t* data, size_t size) noexcept nogil:
+    """Replies are small against a socket buffer: one that does not fit comes from a peer that never reads, and is counted."""
+    cdef ssize_t taken = send(conn.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+    if taken == <ssize_t>size:
+        return True
+    if taken >= 0 or errno == EAGAIN:
+        conn.rtmp.errors[RTMP_NOT_READING] += 1
+    return False
