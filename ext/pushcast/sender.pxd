@@ -71,7 +71,7 @@ cdef class Sender:
     cdef readonly uint64_t late_ns_max   # latest wake-up behind its deadline
 
     cdef void loop(self) noexcept nogil
-    cdef int run_slots(self, int64_t last_slot) noexcept nogil
+    cdef int64_t run_slots(self, int64_t last_slot) noexcept nogil
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil
     cdef void take_commands(self) noexcept nogil
     cdef void obey(self, dest_t* dest) noexcept nogil

@@ -318,8 +318,7 @@ cdef class Sender:
                     break
             if why & 1:
                 sender_drain_fd(self.timer_fd)
-                self.run_slots(last_slot)
-                last_slot = sender_now_ns() // self.slot_ns
+                last_slot = self.run_slots(last_slot)
             if self.population and not armed:
                 last_slot = sender_now_ns() // self.slot_ns
                 sender_arm(self.timer_fd, (last_slot + 1) * self.slot_ns, self.slot_ns)
@@ -329,8 +328,11 @@ cdef class Sender:
                 armed = False
         self.release_all()
 
-    cdef int run_slots(self, int64_t last_slot) noexcept nogil:
-        """Run the slots that have begun since last_slot; of those missed, each wheel's at most once round."""
+    cdef int64_t run_slots(self, int64_t last_slot) noexcept nogil:
+        """Run the slots that have begun since last_slot, of those missed each wheel's at most once round; returns the last one run.
+
+        Slots that begin meanwhile are the next call's.
+        """
         cdef int64_t now_ns = sender_now_ns()
         cdef int64_t now_slot = now_ns // self.slot_ns
         cdef int64_t slot
@@ -347,7 +349,7 @@ cdef class Sender:
                 if wheel.count[slot % wheel.slots]:
                     self.run_slot(wheel, <uint32_t>(slot % wheel.slots), sender_now_ns())
                 slot += 1
-        return 0
+        return now_slot
 
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil:
         cdef uint32_t place = wheel.count[slot]

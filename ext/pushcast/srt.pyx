@@ -92,9 +92,25 @@ cdef int start_library() except -1:
     return 0
 
 
+# What srt_create_socket gave and nobody closed yet.
+cdef set open_sockets = set()
+
+
 def _stop_library():
+    """Close what is open, then let libsrt go: left to itself, libsrt 1.5.1 closes sockets under its global lock, for which a connect that
+    is just being answered waits on the other side, for ever.
+    """
+    for socket in list(open_sockets):
+        close_now(socket)
     with nogil:
         srt_cleanup()
+
+
+cdef void close_now(SRTSOCKET socket) noexcept:
+    """srt_close, which may block; it fails only for a socket that libsrt has already collected."""
+    open_sockets.discard(socket)
+    with nogil:
+        srt_close(socket)
 
 
 # ---- options ----
@@ -197,6 +213,7 @@ cdef class SrtCaller:
             if made < 0:
                 note(&failure)
         self.socket = check(made, &failure, "socket")
+        open_sockets.add(made)
         number = 0
         set_option(self.socket, SRTO_SNDSYN, &number, sizeof(number), "sndsyn")
         set_option(self.socket, SRTO_RCVSYN, &number, sizeof(number), "rcvsyn")
@@ -266,8 +283,7 @@ cdef class SrtCaller:
         cdef SRTSOCKET socket = self.socket
         self.socket = -1
         if socket >= 0:
-            with nogil:
-                srt_close(socket)    # fails only for a socket that libsrt has already collected
+            close_now(socket)
 
     @property
     def closed(self):
@@ -280,8 +296,7 @@ cdef class SrtCaller:
 
     def __dealloc__(self):
         if self.socket >= 0:
-            with nogil:
-                srt_close(self.socket)
+            close_now(self.socket)
 
 
 @cython.final
@@ -473,10 +488,7 @@ cdef class SrtTransport(Transport):
         cdef SRTSOCKET socket = self.c.fd
         self.c.fd = -1
         if socket >= 0:
-            with nogil:
-                srt_close(socket)
+            close_now(socket)
 
     cdef void release_socket(self) noexcept:
-        cdef SRTSOCKET socket = self.c.fd
-        with nogil:
-            srt_close(socket)
+        close_now(self.c.fd)

@@ -1,6 +1,11 @@
 """``python -m pushcast`` and the console script."""
 
-from pushcast.cli import main
+import os
+
+# numpy is used for arrays only: its linear algebra library would start a thread for each core, which spins.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from pushcast.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     main()
