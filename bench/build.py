@@ -1,0 +1,69 @@
+"""Compiles the C programs and the muxing loop into build/bench, when their sources are newer than what lies there."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "bench"
+OUTPUT = ROOT / "build" / "bench"
+COMPILE = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11"]
+
+# program: the sources beside its own, and the pkg-config package it needs
+PROGRAMS = {
+    "raw_udp": (("pace.c", "pace.h"), ""),
+    "raw_tcp": (("pace.c", "pace.h"), ""),
+    "raw_srt": (("pace.c", "pace.h"), "srt"),
+    "discard_udp": (("discard.c", "discard.h"), ""),
+    "discard_tcp": (("discard.c", "discard.h"), ""),
+    "fast_srt": (("discard.c", "discard.h"), ""),
+    "floor_mux": ((), ""),
+}
+
+
+def program(name: str) -> Path:
+    """The path of a program, compiled if need be.  CalledProcessError shows what the compiler said."""
+    others, package = PROGRAMS[name]
+    sources = [SOURCES / f"{name}.c", *(SOURCES / other for other in others)]
+    binary = OUTPUT / name
+    if _stale(binary, sources):
+        flags = shlex.split(_run(["pkg-config", "--cflags", "--libs", package])) if package else []
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        fresh = binary.with_suffix(".new")
+        _run([*COMPILE, "-o", str(fresh), *(str(source) for source in sources if source.suffix == ".c"), *flags])
+        fresh.replace(binary)
+    return binary
+
+
+def mux_loop() -> Path:
+    """The folder with the compiled mux_loop module, which calls a muxer's C face: no Python call is in its figure."""
+    source = SOURCES / "mux_loop.pyx"
+    module = OUTPUT / f"mux_loop{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if _stale(module, [source, *(ROOT / "ext" / "pushcast").glob("*.pxd")]):
+        from Cython.Build import cythonize
+        from setuptools import Distribution, Extension  # type: ignore[import-untyped]
+
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        extension = Extension("mux_loop", [str(source)], extra_compile_args=["-O2", "-g1"])
+        built = cythonize(  # type: ignore[no-untyped-call]
+            [extension], include_path=[str(ROOT / "ext")], build_dir=str(OUTPUT / "cython"), language_level=3
+        )
+        command = Distribution({"ext_modules": built}).get_command_obj("build_ext")
+        command.build_lib, command.build_temp = str(OUTPUT), str(OUTPUT / "temp")
+        command.ensure_finalized()
+        command.run()
+    return OUTPUT
+
+
+def _stale(product: Path, sources: list[Path]) -> bool:
+    return not product.exists() or any(source.stat().st_mtime > product.stat().st_mtime for source in sources)
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(command)}\n{done.stderr}")
+    return done.stdout
