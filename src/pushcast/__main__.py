@@ -5,7 +5,7 @@ import os
 # numpy is used for arrays only: its linear algebra library would start a thread for each core, which spins.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from pushcast.cli import main  # noqa: E402
+from pushcast.cli import main
 
 if __name__ == "__main__":
     main()
