@@ -160,6 +160,21 @@ def test_every_destination_gets_the_same_bytes_from_its_own_join_on(loop: Loop) 
         assert pipe.rest() == lead(key) + shared(key, 65) + b"bye"
 
 
+def whole_spans(data: bytes, size: int) -> list[int]:
+    """The numbers of the spans that a byte stream consists of, between lead-ins."""
+    numbers: list[int] = []
+    at = 0
+    while at < len(data):
+        if data[at : at + 4] == b"lead":
+            at += 188
+            continue
+        number = int.from_bytes(data[at : at + 4], "big")
+        assert data[at : at + size] == body(number, size), f"span {number} is not whole"
+        numbers.append(number)
+        at += size
+    return numbers
+
+
 def test_a_slow_destination_jumps_between_spans_and_is_counted(loop: Loop) -> None:
     ring, slow, fast = Ring(), Pipe(send_buffer=4096), Pipe()
     size = 188 * 40
@@ -188,21 +203,44 @@ def test_a_slow_destination_jumps_between_spans_and_is_counted(loop: Loop) -> No
     assert counters["jumps"] >= 1
     assert counters["skipped_spans"] > 0
     assert ahead.counters()["jumps"] == 0
-    numbers: list[int] = []
-    at = 0
-    while at < len(data):
-        if data[at : at + 4] == b"lead":
-            at += 188
-            continue
-        number = int.from_bytes(data[at : at + 4], "big")
-        assert data[at : at + size] == body(number, size), f"span {number} is not whole"
-        numbers.append(number)
-        at += size
+    numbers = whole_spans(data, size)
     assert numbers == sorted(set(numbers))
     breaks = [later for earlier, later in itertools.pairwise(numbers) if later != earlier + 1]
     assert breaks
     assert all(number % GOP == 0 for number in breaks), "a jump lands on a key span"
     assert numbers[-1] == 74
+
+
+def test_a_byte_stream_may_stand_still_inside_a_span_for_longer_than_the_ring_holds(loop: Loop) -> None:
+    ring, pipe = Ring(reserve_bytes=1 << 22, start_bytes=1 << 22, keep_ms=0), Pipe(send_buffer=4096)
+    size = 188 * 400  # more than the socket takes: the cursor stands inside span 0
+    write(ring, 0, 1, size)
+    one = destination(ring, pipe.transport, max_lag_ms=200)
+    loop.sender.attach(one)
+    loop.wait(one, EVENT_STARTED)
+    write(ring, 1, 25, size)
+    end = time.monotonic() + DEADLINE_S
+    while one.counters()["lag_ms"] <= 200:
+        assert time.monotonic() < end
+        loop.selector.select(0.01)
+    write(ring, 25, 205, size)
+    assert ring.tail > 25
+    reader: list[bytes] = []
+    thread = threading.Thread(target=lambda: reader.append(b"".join(iter(lambda: pipe.far.recv(65536), b""))))
+    thread.start()
+    while one.counters()["lag_ms"]:
+        assert time.monotonic() < end
+        loop.selector.select(0.01)
+    write(ring, 205, 223, size)
+    ring.end()
+    assert loop.leave(one) == 0
+    pipe.transport.close()
+    thread.join(DEADLINE_S)
+    numbers = whole_spans(reader[0], size)
+    assert numbers == sorted(set(numbers))
+    assert one.counters()["jumps"] >= 1
+    assert numbers[0] == 0
+    assert numbers[-1] == 222
 
 
 def test_a_lapped_byte_stream_is_lost_inside_a_span(loop: Loop) -> None:

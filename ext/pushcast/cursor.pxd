@@ -34,11 +34,11 @@ ctypedef struct cursor_t:
     int64_t blocked_since_ns     # 0 while the peer takes bytes
     int64_t last_slot_ns
     int64_t drain_until_ns
-    uint8_t* private_bytes       # lead-in or control bytes to go before anything else; NULL when there are none
+    uint8_t* private_bytes       # lead-in, control bytes or the rest of a span, to go before anything else; NULL when there are none
     size_t private_size
     size_t private_at
     control_t* control           # to be said at the next span boundary, oldest first
     int outcome                  # CURSOR_DONE: 0 released in order, else an errno
 
-cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns) noexcept nogil
+cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil
 cdef void cursor_free(cursor_t* cursor) noexcept nogil

@@ -7,14 +7,14 @@ datagram waits up to two slots for more, then goes out short.  The bytes of a sl
 does not leave as one burst.  A peer that takes nothing is tried again at its next slot: no queue, no readiness poll.
 
 **Fall behind.**  When the lag exceeds the bound, or the writer comes close, and a newer key span exists: finish the span in hand (byte streams), jump there, lead-in
-again.  When there is no newer key span the cursor goes on; when it was overwritten it waits for the next one.  Byte streams that were overwritten inside a
-span are lost, since the peer's framing is broken.
+again.  The rest of that span is set aside first, so that a peer may stand still for longer than the ring holds.  When there is no newer key span the cursor
+goes on; when it was overwritten it waits for the next one.  Byte streams that were overwritten inside a span are lost, since the peer's framing is broken.
 
 **Control.**  Replies of the protocol go out between spans, never inside one.
 
 **Leave.**  Finish the span in hand; if the ring has ended, send up to its head; then the control bytes; then done.  A deadline bounds all that.
 
-One thread runs a cursor.  Nothing here allocates, except at a join and for control bytes.
+One thread runs a cursor.  Nothing here allocates, except at a join, at a jump and for control bytes.
 """
 from libc.errno cimport ENOMEM, EOVERFLOW, ETIMEDOUT
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -22,17 +22,24 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from pushcast.ring cimport NO_SPAN, Span, load_acquire, ring_at, ring_intact
+from pushcast.transport cimport CLASS_SRT
 
 cdef enum:
     RATE_HEADROOM = 4                # how much faster than the feed a destination may catch up
+    SRT_LEAST_QUARTERS = 6           # the same in quarters for SRT, when many share its budget
+    SRT_BYTES_PER_S = 75000000       # of all SRT destinations of a sender that catch up at once: 0.6 Gbit/s is what libsrt's thread
+                                     # carries with room to spare; beyond that hundreds of joins at once cost each other packets
     FLOOR_DATAGRAMS = 16             # least budget of a slot: small feeds catch up in sensible runs
     UNKNOWN_DATAGRAMS = 64           # the same while the feed's rate is not known yet
     FLOOR_STREAM_BYTES = 262144
     HOLD_SLOTS = 2
 
 
-cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns) noexcept nogil:
-    """Do what is due at this slot.  Afterwards `state` may be CURSOR_DONE with `outcome` set."""
+cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil:
+    """Do what is due at this slot.  Afterwards `state` may be CURSOR_DONE with `outcome` set.
+
+    `peers`: destinations of the same class that this sender drives.
+    """
     cdef int64_t elapsed_ns = now_ns - cursor.last_slot_ns
     cursor.last_slot_ns = now_ns
     if elapsed_ns < interval_ns:
@@ -43,6 +50,8 @@ cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns) noe
         finish(cursor, ETIMEDOUT)
         return
     if not send_private(cursor, now_ns):
+        if cursor.state == CURSOR_RUNNING:
+            cursor.row.lag_ms = lag_ms(cursor)
         return
     if cursor.control != NULL and cursor.at == 0 and cursor.state != CURSOR_DRAINING:
         take_control(cursor)
@@ -51,12 +60,14 @@ cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns) noe
     if cursor.state == CURSOR_WAITING and not join(cursor):
         return
     if cursor.state == CURSOR_RUNNING:
-        keep_up(cursor)
+        if not keep_up(cursor):
+            send_private(cursor, now_ns)
+            return
         if cursor.state != CURSOR_RUNNING or not send_private(cursor, now_ns):
             return
-        send_media(cursor, now_ns, elapsed_ns, NO_SPAN)
+        send_media(cursor, now_ns, budget_bytes(cursor, elapsed_ns, peers), NO_SPAN)
     elif cursor.state == CURSOR_DRAINING:
-        drain(cursor, now_ns, elapsed_ns)
+        drain(cursor, now_ns, budget_bytes(cursor, elapsed_ns, peers))
 
 
 cdef void finish(cursor_t* cursor, int outcome) noexcept nogil:
@@ -64,7 +75,7 @@ cdef void finish(cursor_t* cursor, int outcome) noexcept nogil:
     cursor.outcome = outcome
 
 
-cdef void drain(cursor_t* cursor, int64_t now_ns, int64_t elapsed_ns) noexcept nogil:
+cdef void drain(cursor_t* cursor, int64_t now_ns, size_t budget) noexcept nogil:
     """The way out.  One that was still waiting joins now if the ring has ended: what is there is all there will be."""
     cdef uint64_t until = cursor.seq + 1 if cursor.at else cursor.seq
     cdef bint ended = load_acquire(&cursor.ring.ended) != 0
@@ -76,7 +87,7 @@ cdef void drain(cursor_t* cursor, int64_t now_ns, int64_t elapsed_ns) noexcept n
         if ended:
             until = load_acquire(&cursor.ring.head)
         if cursor.seq < until:
-            send_media(cursor, now_ns, elapsed_ns, until)
+            send_media(cursor, now_ns, budget, until)
             if cursor.state != CURSOR_DRAINING or cursor.seq < until:
                 return
     if cursor.control != NULL:
@@ -131,34 +142,67 @@ cdef void wait_for_next(cursor_t* cursor) noexcept nogil:
     cursor.join_from = load_acquire(&cursor.ring.head)
     cursor.at = 0
     cursor.joined = False
+    cursor.row.lag_ms = 0
     if cursor.state != CURSOR_DRAINING:
         cursor.state = CURSOR_WAITING
 
 
-cdef void keep_up(cursor_t* cursor) noexcept nogil:
-    """Measure the lag; jump when it is too large and a newer key span exists."""
+cdef bint keep_up(cursor_t* cursor) noexcept nogil:
+    """Measure the lag; jump when it is too large and a newer key span exists.  False: no more media at this slot, for a jump is due at the next."""
     cdef uint64_t head = load_acquire(&cursor.ring.head)
     cdef uint64_t tail = load_acquire(&cursor.ring.tail)
     cdef uint64_t key
-    cdef int64_t lag_ticks
-    if cursor.seq >= head:
-        cursor.row.lag_ms = 0
-        return
+    cdef bint late
     if cursor.seq < tail:
         overwritten(cursor, cursor.at != 0)
-        return
-    lag_ticks = cursor.ring.spans[(head - 1) & cursor.ring.mask].dts - cursor.ring.spans[cursor.seq & cursor.ring.mask].dts
-    cursor.row.lag_ms = <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
-    if lag_ticks <= cursor.max_lag_ticks and cursor.seq - tail > (head - tail) // 8:
-        return
+        return True
+    cursor.row.lag_ms = lag_ms(cursor)
+    late = cursor.row.lag_ms * 90 > <uint64_t>cursor.max_lag_ticks
+    if cursor.seq >= head or (not late and cursor.seq - tail > (head - tail) // 8):
+        return True
     key = load_acquire(&cursor.ring.last_key)
-    if key == NO_SPAN or key <= cursor.seq or (lag_ticks <= cursor.max_lag_ticks and tail == 0):
-        return
+    if key == NO_SPAN or key <= cursor.seq or (not late and tail == 0):
+        return True
     if cursor.at and cursor.transport.datagram == 0:
-        return                       # send_media stops at this span's end, and the jump comes at the next slot
+        keep_rest(cursor)
+        return False
     cursor.row.jumps += 1
     cursor.row.skipped_spans += key - cursor.seq
     begin_at(cursor, key)
+    return True
+
+
+cdef uint64_t lag_ms(const cursor_t* cursor) noexcept nogil:
+    """Media time between the cursor, or the oldest span when the writer has lapped it, and the head."""
+    cdef uint64_t head = load_acquire(&cursor.ring.head)
+    cdef uint64_t seq = max(cursor.seq, load_acquire(&cursor.ring.tail))
+    cdef int64_t lag_ticks
+    if seq >= head:
+        return 0
+    lag_ticks = cursor.ring.spans[(head - 1) & cursor.ring.mask].dts - cursor.ring.spans[seq & cursor.ring.mask].dts
+    return <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
+
+
+cdef void keep_rest(cursor_t* cursor) noexcept nogil:
+    """Make what the peer lacks of the span in hand private bytes: a byte stream can be jumped in behind it, however long the peer takes for it."""
+    cdef const Span* span = ring_at(cursor.ring, cursor.seq)
+    cdef size_t rest
+    if span == NULL:
+        overwritten(cursor, True)
+        return
+    rest = span.size - cursor.at
+    cursor.private_bytes = <uint8_t*>malloc(rest)
+    if cursor.private_bytes == NULL:
+        finish(cursor, ENOMEM)
+        return
+    memcpy(cursor.private_bytes, cursor.ring.arena + span.offset + cursor.at, rest)
+    cursor.private_size = rest
+    cursor.private_at = 0
+    if not ring_intact(cursor.ring, cursor.seq):
+        overwritten(cursor, True)
+        return
+    cursor.seq += 1
+    cursor.at = 0
 
 
 cdef void overwritten(cursor_t* cursor, bint inside) noexcept nogil:
@@ -172,30 +216,31 @@ cdef void overwritten(cursor_t* cursor, bint inside) noexcept nogil:
     wait_for_next(cursor)
 
 
-cdef size_t budget_bytes(const cursor_t* cursor, int64_t elapsed_ns) noexcept nogil:
+cdef size_t budget_bytes(const cursor_t* cursor, int64_t elapsed_ns, uint32_t peers) noexcept nogil:
     """How much may leave at this slot."""
     cdef uint64_t rate = load_acquire(&cursor.ring.bytes_per_s)
-    cdef size_t by_rate = <size_t>(RATE_HEADROOM * rate * <uint64_t>(elapsed_ns // 1000) // 1000000)
+    cdef uint64_t quarters = 4 * RATE_HEADROOM
     cdef size_t floor = FLOOR_STREAM_BYTES
+    cdef size_t by_rate
+    if cursor.transport.class_ == CLASS_SRT and rate:
+        quarters = 4 * <uint64_t>SRT_BYTES_PER_S // (rate * max(peers, 1))
+        quarters = min(max(quarters, SRT_LEAST_QUARTERS), 4 * RATE_HEADROOM)
+    by_rate = <size_t>(quarters * rate // 4 * <uint64_t>(elapsed_ns // 1000) // 1000000)
     if cursor.transport.datagram:
-        floor = <size_t>cursor.transport.datagram * (FLOOR_DATAGRAMS if rate else UNKNOWN_DATAGRAMS)
+        floor = FLOOR_DATAGRAMS * quarters // (4 * RATE_HEADROOM) if rate else UNKNOWN_DATAGRAMS
+        floor *= cursor.transport.datagram
         by_rate -= by_rate % cursor.transport.datagram
     return by_rate if by_rate > floor else floor
 
 
-cdef void send_media(cursor_t* cursor, int64_t now_ns, int64_t elapsed_ns, uint64_t until) noexcept nogil:
+cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t until) noexcept nogil:
     """Send what the ring holds up to (not including) span `until`, within the budget: one send, or one more behind each break of the run."""
-    cdef size_t budget = budget_bytes(cursor, elapsed_ns)
     cdef size_t datagram = cursor.transport.datagram
     cdef const uint8_t* first = NULL
     cdef bint broken = False
-    cdef uint64_t key = load_acquire(&cursor.ring.last_key)
-    cdef bint jump_due = cursor.row.lag_ms * 90 > <uint64_t>cursor.max_lag_ticks and key != NO_SPAN and key > cursor.seq
     cdef size_t run
     cdef size_t offered
     cdef Py_ssize_t taken
-    if jump_due and cursor.at and datagram == 0 and until == NO_SPAN:
-        until = cursor.seq + 1       # only to the boundary from which keep_up can jump
     while budget:
         run = contiguous(cursor, budget, until, &first, &broken)
         if run == 0:

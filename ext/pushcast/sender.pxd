@@ -37,6 +37,7 @@ ctypedef struct dest_t:
 ctypedef struct wheel_t:
     uint32_t slots               # an interval is this many slots
     int64_t interval_ns
+    uint32_t population          # members of all slots
     dest_t** members[MAX_SLOTS]
     uint32_t count[MAX_SLOTS]
     uint32_t room[MAX_SLOTS]

@@ -357,7 +357,7 @@ cdef class Sender:
         while place:                 # backwards: one that leaves is replaced by one that had its turn
             place -= 1
             dest = wheel.members[slot][place]
-            cursor_slot(&dest.cursor, now_ns, wheel.interval_ns)
+            cursor_slot(&dest.cursor, now_ns, wheel.interval_ns, wheel.population)
             if not dest.started and dest.cursor.row.sends:
                 dest.started = True
                 self.report(dest, STARTED, 0)
@@ -435,6 +435,7 @@ cdef class Sender:
         dest.cursor.last_slot_ns = sender_now_ns()
         wheel.members[best][dest.place] = dest
         wheel.count[best] += 1
+        wheel.population += 1
         self.population += 1
         return 1
 
@@ -447,6 +448,7 @@ cdef class Sender:
         wheel.members[dest.slot][dest.place] = last
         last.place = dest.place
         dest.attached = False
+        wheel.population -= 1
         self.population -= 1
 
     cdef void report(self, dest_t* dest, uint32_t event, int code) noexcept nogil:

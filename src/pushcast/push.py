@@ -27,7 +27,15 @@ from typing import TYPE_CHECKING, Any
 
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.egress.fanout import Attachment, FanOut
-from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, LocalProtocolError, MediaError, TransportError
+from pushcast.errors import (
+    ConnectionLost,
+    ConnectTimeout,
+    EngineError,
+    LocalProtocolError,
+    MediaError,
+    Stalled,
+    TransportError,
+)
 from pushcast.log import Prefixed, logger, printable
 from pushcast.media import FeedKey, select_tracks
 from pushcast.stream import Name, Stream
@@ -300,21 +308,18 @@ class Push:
         if error is not None:
             raise error
 
-    async def _session_end(
-        self, stream: Stream, feed: Feed, link: Link, attachment: Attachment
-    ) -> EngineError | None:
+    async def _session_end(self, stream: Stream, feed: Feed, link: Link, attachment: Attachment) -> EngineError | None:
         """Wait for the end of the session: None when it was wanted, else what went wrong."""
         watch = asyncio.create_task(link.watch())
         interruption = self.interruption(stream)
         feed.on_failure(attachment.give_up)
-        waited: set[asyncio.Future[Any]] = {watch, attachment.lost, interruption}
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            await _first_of(watch, attachment.lost, interruption)
         finally:
             watch.cancel()
         if watch.done():  # what the peer says is better to know than what the socket then says
             return _reason(watch, self.settings.target)
-        return None if interruption.done() else attachment.lost.result()
+        return None if interruption.done() else _at(self.settings.target, attachment.lost.result())
 
     def _finish(self) -> None:
         """The session is over: its totals join those of the finished ones."""
@@ -332,6 +337,28 @@ class Push:
                 await link.close()
         except TimeoutError:
             self._log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
+
+
+async def _first_of(*futures: asyncio.Future[Any]) -> None:
+    """Wait until one is done.  Hundreds of pushes wait here for hours: asyncio.wait would hold twice the memory."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(_: asyncio.Future[Any]) -> None:
+        if not done.done():
+            done.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(wake)
+    try:
+        await done
+    finally:
+        for future in futures:
+            future.remove_done_callback(wake)
+
+
+def _at(target: Target, error: EngineError) -> EngineError:
+    """What a sender tells of a socket, with the name of the peer."""
+    return type(error)(f"{target.endpoint}: {error}") if isinstance(error, ConnectionLost | Stalled) else error
 
 
 def _reason(watch: asyncio.Task[None], target: Target) -> EngineError:

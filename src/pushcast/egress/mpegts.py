@@ -25,6 +25,7 @@ from pushcast.errors import (
     EngineError,
     InvalidRequest,
     ResolveError,
+    Stalled,
     TransportError,
 )
 from pushcast.media import Container
@@ -87,15 +88,15 @@ class TcpLink(Link):
 
     async def watch(self) -> None:
         loop = asyncio.get_running_loop()
-        lost: asyncio.Future[str] = loop.create_future()
+        lost: asyncio.Future[EngineError] = loop.create_future()
         loop.add_reader(self._fd, self._read, lost)
         try:
-            reason = await lost
+            error = await lost
         finally:
             loop.remove_reader(self._fd)
-        raise ConnectionLost(f"{self._endpoint} {reason}")
+        raise error
 
-    def _read(self, lost: asyncio.Future[str]) -> None:
+    def _read(self, lost: asyncio.Future[EngineError]) -> None:
         """Read once, and come back until the socket is empty.
 
         Not only when the loop calls again: after a reset uvloop calls a reader one last time, and what the peer had
@@ -107,13 +108,16 @@ class TcpLink(Link):
             data = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:
             return
+        except TimeoutError:
+            lost.set_result(Stalled(f"{self._endpoint} took nothing for {_TCP_USER_TIMEOUT_MS} ms"))
+            return
         except OSError as error:
-            lost.set_result(f"is lost: {error.strerror}")
+            lost.set_result(ConnectionLost(f"{self._endpoint} is lost: {error.strerror}"))
             return
         if data:
             lost.get_loop().call_soon(self._read, lost)
         else:
-            lost.set_result("closed the connection")
+            lost.set_result(ConnectionLost(f"{self._endpoint} closed the connection"))
 
 
 class MpegtsProtocol(Protocol):

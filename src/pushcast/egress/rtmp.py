@@ -26,6 +26,7 @@ from pushcast.errors import (
     EngineError,
     InvalidRequest,
     ProtocolError,
+    Stalled,
     TransportError,
 )
 from pushcast.media import Container
@@ -175,6 +176,8 @@ class RtmpLink(Link):
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
             return False
+        except TimeoutError as error:
+            raise Stalled(f"rtmp {self._endpoint}: the server took nothing for {USER_TIMEOUT_MS} ms") from error
         except OSError as error:
             raise ConnectionLost(f"rtmp {self._endpoint}: {error.strerror}") from error
         if not data:

@@ -11,7 +11,6 @@ RemoteProtocolError, after which the connection is closed and takes nothing more
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
@@ -106,7 +105,9 @@ class Connection:
         self.state = state
         self.reader = reader
         self._handshake: Handshake | None = handshake
-        self._queue: deque[HandshakeDone | Message] = deque()
+        # What came and was not asked for yet, the oldest last.  Not a deque: an empty one takes 700 bytes, and each
+        # push keeps its connection.
+        self._queue: list[HandshakeDone | Message] = []
         self._replies = bytearray()
         self._chunk_size = DEFAULT_CHUNK_SIZE
         self._window_bytes = DEFAULT_WINDOW_BYTES
@@ -128,15 +129,15 @@ class Connection:
 
     def _receive(self, data: bytes | bytearray | memoryview) -> None:
         if self._handshake is None:
-            self._queue.extend(self.reader.receive(data))
+            self._queue[:0] = reversed(self.reader.receive(data))
         else:
             answer, rest = self._handshake.receive(bytes(data))
             self._replies += answer
             if not self._handshake.done:
                 return
             self._handshake = None
-            self._queue.append(HandshakeDone())
-            self._queue.extend(self.reader.receive(rest))
+            self._queue.insert(0, HandshakeDone())
+            self._queue[:0] = reversed(self.reader.receive(rest))
         self._acknowledge()
 
     def next_event(self) -> Event | None:
@@ -145,7 +146,7 @@ class Connection:
         Raises RemoteProtocolError for a malformed message or an impossible move, Rejected for a refusal.
         """
         while self._queue and self.state is not State.CLOSED:
-            item = self._queue.popleft()
+            item = self._queue.pop()
             try:
                 event = item if isinstance(item, HandshakeDone) else self._on_message(item)
                 if event is not None:
