@@ -102,6 +102,16 @@ def test_a_late_feed_begins_with_the_newest_keyframe() -> None:
     assert got[0][2] & KEY
 
 
+def test_a_late_feed_knows_its_rate_at_once() -> None:
+    """Destinations are paced by it, and a cache of less than a second tells none."""
+    made = source()
+    for frame in av_frames(3.2, gop=25):
+        made.push(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
+    ring = made.feed(RTMP_BOTH).ring
+    assert ring.span(ring.head - 1)[3] - ring.span(0)[3] < 90000
+    assert ring.bytes_per_s == made.bytes_per_s > 0
+
+
 def test_pushes_of_one_selection_share_a_feed_until_the_last_lets_go() -> None:
     made = source()
     one, two, other = made.feed(RTMP_BOTH), made.feed(RTMP_BOTH), made.feed(FeedKey(Container.RTMP, (0,)))

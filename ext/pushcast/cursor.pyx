@@ -27,8 +27,8 @@ from pushcast.transport cimport CLASS_SRT
 cdef enum:
     RATE_HEADROOM = 4                # how much faster than the feed a destination may catch up
     SRT_LEAST_QUARTERS = 6           # the same in quarters for SRT, when many share its budget
-    SRT_BYTES_PER_S = 75000000       # of all SRT destinations of a sender that catch up at once: 0.6 Gbit/s is what libsrt's thread
-                                     # carries with room to spare; beyond that hundreds of joins at once cost each other packets
+    SRT_BYTES_PER_S = 50000000       # of all SRT destinations of a sender that catch up at once: libsrt's thread carries it with room
+                                     # to spare; beyond that hundreds of joins at once cost each other packets
     FLOOR_DATAGRAMS = 16             # least budget of a slot: small feeds catch up in sensible runs
     UNKNOWN_DATAGRAMS = 64           # the same while the feed's rate is not known yet
     FLOOR_STREAM_BYTES = 262144

@@ -221,6 +221,8 @@ cdef class Source:
         if feed is None:
             chosen = [track for track in self.tracks if track.id in key.track_ids]
             feed = Feed(key, MUXERS[key.container](Ring(), chosen))
+            # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
+            feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
             self._replay(feed.muxer)
             if self.ended:
                 feed.ring.end()
