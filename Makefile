@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench sanitize build clean
+.PHONY: demo test lint bench bench-load bench-storm sanitize build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
@@ -31,6 +31,13 @@ lint: .stamp/build
 
 bench: .stamp/system-test .stamp/build
 	$(PYTHON) bench/run.py
+
+# 300 pushes of 2.5 Mbit/s for a minute, and 300 starts at once beside dead destinations; each fails when a line does not hold.
+bench-load: .stamp/system-test .stamp/build
+	$(PYTHON) -m bench.load
+
+bench-storm: .stamp/system-test .stamp/build
+	$(PYTHON) -m bench.storm
 
 # The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
 sanitize: .stamp/asan

@@ -495,8 +495,8 @@ def has_sent(attachment: Attachment, watch: asyncio.Task[None], size: int) -> bo
     return watch.done() or attachment.counters().sent_bytes > size
 
 
-async def push_all(fanout: FanOut, link: RtmpLink, clip: Clip) -> int:
-    """Push every frame, end as wanted, and say how many bytes went."""
+async def push_all(fanout: FanOut, link: RtmpLink, clip: Clip, heard: Callable[[], bool] = lambda: True) -> int:
+    """Push every frame, wait until ``heard``, end as wanted, and say how many bytes went."""
     source = Source(Clock())
     source.set_tracks(clip.tracks)
     feed = source.feed(FeedKey(Container.RTMP, (0, 1)))
@@ -509,6 +509,7 @@ async def push_all(fanout: FanOut, link: RtmpLink, clip: Clip) -> int:
         for frame in part:
             source.push(*frame)
         await until(partial(has_sent, attachment, watch, before + sum(len(frame[4]) for frame in part)))
+    await until(heard)
     assert not watch.done(), watch.exception()
     watch.cancel()
     await asyncio.wait({watch})
@@ -599,7 +600,7 @@ async def test_nginx_records_every_frame_and_acknowledges(
     port, folder = nginx
     link = await connect_when_up(RtmpProtocol().parse(f"rtmp://127.0.0.1:{port}/keep", "cam?token=9"))
     assert link.message_stream_id == 1
-    sent = await push_all(fanout, link, clip)
+    sent = await push_all(fanout, link, clip, lambda: link.acked_bytes > 0)
     await until(lambda: says(folder, "deleteStream"))
     assert await counted(str(recorded(folder))) == clip.counts
     assert 0 < link.acked_bytes <= sent + 1000
