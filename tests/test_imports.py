@@ -21,10 +21,11 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt"],
-    ["nal", "ring", "chunk", "transport", "counters", "verifyts", "verifyrtmp"],
-    ["muxer", "srt", "verify", "sinks"],
-    ["mpegts", "flv", "cursor", "sinktcp", "sinksrt"],
+    ["wire", "frame", "libsrt", "bits"],
+    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt"],
+    ["sps", "pes", "muxer", "verifyts", "verifyrtmp"],
+    ["videoconfig", "verify", "sinks", "cursor"],
+    ["mpegts", "flv", "sinktcp", "sinksrt"],
     ["source", "sender"],
     ["flvinput"],
 ]
