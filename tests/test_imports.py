@@ -21,8 +21,8 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt", "bits"],
-    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt"],
+    ["wire", "frame", "libsrt", "bits", "tscheck"],
+    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "verifypsi", "verifypes", "verifyflv"],
     ["sps", "pes", "muxer", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor"],
     ["mpegts", "flv", "sinktcp", "sinksrt"],
