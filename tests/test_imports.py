@@ -26,7 +26,7 @@ EXTENSION_LAYERS = [
     ["sps", "pes", "muxer", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor"],
     ["mpegts", "flv", "sinktcp", "sinksrt"],
-    ["source", "sender"],
+    ["source", "sender", "sinkrtmp"],
     ["flvinput"],
 ]
 PYTHON_LAYERS = [
