@@ -23,7 +23,7 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 EXTENSION_LAYERS = [
     ["wire", "frame", "libsrt", "bits", "tscheck"],
     ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "verifypsi", "verifypes", "verifyflv"],
-    ["sps", "pes", "muxer", "verifyts", "verifyrtmp"],
+    ["sps", "pes", "muxer", "srtconnector", "srttransport", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor"],
     ["mpegts", "flv", "sinktcp", "sinksrt"],
     ["source", "sender", "sinkrtmp"],
