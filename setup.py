@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 SOURCES = Path("ext/pushcast")
 DEBUG = os.environ.get("DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SANITIZE", "")
-LIBRARIES = {"srt": ("srt",), "sinksrt": ("srt",)}
+LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srttransport", "sinksrt"), ("srt",))
 
 
 def pkg_config(package: str, *what: str) -> list[str]:

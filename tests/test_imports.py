@@ -21,11 +21,12 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt"],
-    ["nal", "ring", "chunk", "transport", "counters", "verifyts", "verifyrtmp"],
-    ["muxer", "srt", "verify", "sinks"],
-    ["mpegts", "flv", "cursor", "sinktcp", "sinksrt"],
-    ["source", "sender"],
+    ["wire", "frame", "libsrt", "bits", "wakeup", "tscheck"],
+    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "verifypsi", "verifypes", "verifyflv"],
+    ["sps", "pes", "muxer", "srtconnector", "srttransport", "verifyts", "verifyrtmp"],
+    ["videoconfig", "verify", "sinks", "cursor"],
+    ["mpegts", "flv", "sinktcp", "sinksrt"],
+    ["source", "sender", "sinkrtmp"],
     ["flvinput"],
 ]
 PYTHON_LAYERS = [

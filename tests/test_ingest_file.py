@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
-from pushcast import nal
+from pushcast import aac, nal, sps, videoconfig
 from pushcast.errors import MediaError
 from pushcast.ingest import file as file_ingest
 from pushcast.ingest.demux import CLOCK_HZ, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Clip, ClipFrame
@@ -77,8 +77,8 @@ def test_tracks(clips: Path, container: str) -> None:
     video, audio = clip.tracks
     assert (video.id, video.codec, video.width, video.height, video.frame_rate) == (0, Codec.H264, 192, 108, 25.0)
     assert (audio.id, audio.codec, audio.sample_rate, audio.channels) == (1, Codec.AAC, 44100, 2)
-    assert nal.parse_avcc(video.config).length_size == 4
-    assert nal.parse_asc(audio.config).sample_rate == 44100
+    assert videoconfig.parse_avcc(video.config).length_size == 4
+    assert aac.parse_asc(audio.config).sample_rate == 44100
     assert clip.left_out == []
     assert clip.damaged == 0
     assert len(of_track(frames, 0)) == SECONDS * 25
@@ -134,7 +134,7 @@ def test_hevc(clips: Path) -> None:
     for container in ("mp4", "ts"):
         clip, frames = frames_of(clips / f"hevc.{container}")
         assert [track.codec for track in clip.tracks] == [Codec.HEVC]
-        assert nal.parse_hvcc(clip.tracks[0].config).length_size == 4
+        assert videoconfig.parse_hvcc(clip.tracks[0].config).length_size == 4
         assert nal.is_keyframe(Codec.HEVC, 4, frames[0].data)
         assert len(frames) == 25
 
@@ -204,7 +204,7 @@ def test_other_parameter_sets_in_the_middle_are_announced(clips: Path, tmp_path:
     frames = read_until(playback, 5 * SECONDS * CLOCK_HZ)
     playback.close()
     configs = [frame for frame in frames if frame.flags & FRAME_CONFIG]
-    sizes = [nal.sps_info(Codec.H264, nal.parse_avcc(frame.data).sps[0])[:2] for frame in configs]
+    sizes = [sps.sps_info(Codec.H264, videoconfig.parse_avcc(frame.data).sps[0])[:2] for frame in configs]
     # The second lap announces the first size again.
     assert sizes[:3] == [(320, 180), (192, 108), (320, 180)]
     for config in configs[:3]:

@@ -1,7 +1,7 @@
 """FlvInput: the audio and video messages of one publisher to frames of one source (FLV 10.1, E.4.2 and E.4.3).
 
-The chunk reader hands over messages in C; nothing here runs Python for a frame.  The 32-bit millisecond clock is unwrapped by signed difference.
-Codecs other than H.264 and AAC are refused with their FLV numbers.
+The chunk reader hands over messages in C; nothing here runs Python for a frame.  The 32-bit millisecond clock is
+unwrapped by signed difference.  Codecs other than H.264 and AAC are refused with their FLV numbers.
 """
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t
 
@@ -10,9 +10,11 @@ from pushcast.frame cimport FRAME_CONFIG, FRAME_KEY, Frame
 from pushcast.source cimport Source
 from pushcast.wire cimport get_u24
 
-from pushcast import nal
+from pushcast.aac import parse_asc
 from pushcast.errors import MediaError
 from pushcast.media import Codec, Kind, Track
+from pushcast.sps import sps_info
+from pushcast.videoconfig import parse_avcc
 
 cdef enum:
     TYPE_VIDEO = 9
@@ -26,9 +28,9 @@ cdef int64_t PROBE_MS = 1000         # how long a publisher that announced nothi
 cdef class FlvInput(MediaSink):
     """FlvInput(source): media messages of one publisher to frames of one Source.
 
-    Track 0 is the video, track 1 the audio.  `ready` turns true when every track that onMetaData promised has its configuration (or,
-    without promises, both kinds have, or one second of media passed); `freeze` then fixes the tracks.
-    MediaError: a codec that cannot be taken, a record that cannot be read.
+    Track 0 is the video, track 1 the audio.  `ready` turns true when every track that onMetaData promised has its
+    configuration (or, without promises, both kinds have, or one second of media passed); `freeze` then fixes the
+    tracks.  MediaError: a codec that cannot be taken, a record that cannot be read.
     """
 
     def __cinit__(self, Source source not None):
@@ -38,7 +40,9 @@ cdef class FlvInput(MediaSink):
         self.last_ms = INT64_MIN
 
     def metadata(self, values):
-        """onMetaData of the publisher: which tracks will come, and what they look like.  Hostile or odd values are passed over."""
+        """onMetaData of the publisher: which tracks will come, and what they look like.  Hostile or odd values are
+        passed over.
+        """
         self.metadata_values = values
         expected = set()
         if "videocodecid" in values or "width" in values:
@@ -57,7 +61,9 @@ cdef class FlvInput(MediaSink):
         return self.last_ms - self.first_ms >= PROBE_MS
 
     def freeze(self):
-        """The stream is announced with the tracks known so far; media of other kinds is counted in `late_tracks` and left out."""
+        """The stream is announced with the tracks known so far; media of other kinds is counted in `late_tracks` and
+        left out.
+        """
         self.frozen = True
 
     cdef int message(self, uint32_t type, uint32_t message_stream_id, uint32_t timestamp_ms, const uint8_t* data, size_t size) except -1:
@@ -137,12 +143,12 @@ cdef class FlvInput(MediaSink):
     def _track(self, uint32_t track_id, codec, bytes config):
         """The Track that a configuration record describes; onMetaData fills in what the record does not say."""
         if codec is Codec.AAC:
-            audio = nal.parse_asc(config)
+            audio = parse_asc(config)
             return Track(track_id, codec, config=config, sample_rate=audio.sample_rate, channels=audio.channels,
                          bitrate=int(self._number("audiodatarate") * 1000))
-        avcc = nal.parse_avcc(config)
+        avcc = parse_avcc(config)
         try:
-            width, height, frame_rate = nal.sps_info(codec, avcc.sps[0])
+            width, height, frame_rate = sps_info(codec, avcc.sps[0])
         except MediaError:           # a picture size that we cannot read is no reason to refuse what a decoder may well take
             width, height, frame_rate = int(self._number("width")), int(self._number("height")), 0.0
         return Track(track_id, codec, config=config, width=width, height=height, frame_rate=self._number("framerate") or frame_rate,

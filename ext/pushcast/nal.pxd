@@ -1,7 +1,7 @@
 """NAL units from C: walking length-prefixed access units, finding start codes, telling what a unit is.
 
-Everything here is inline and bounds-checked; nothing copies.  The parsers of parameter sets and configuration records are
-Python functions: see nal.pyx.
+Everything here is inline and bounds-checked; nothing copies.  What splits and joins access units as bytes
+objects are Python functions: see nal.pyx.
 """
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr
@@ -96,3 +96,11 @@ cdef inline const uint8_t* find_start_code(const uint8_t* p, const uint8_t* end)
             return one - 2
         p = one - 1
     return end
+
+
+# The checks below raise MediaError.
+cdef dict CODEC_NAMES                # by pushcast.media.Codec: H.264 and HEVC as error texts call them
+cdef int check_codec(uint32_t codec) except -1
+cdef int check_length_size(uint32_t length_size) except -1
+# A parameter set of `name` holds its NAL unit header and is of this NAL type.
+cdef int check_unit(name, bytes unit, uint32_t codec, uint32_t kind) except -1

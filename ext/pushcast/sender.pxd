@@ -6,14 +6,11 @@ from pushcast.counters cimport CounterTable
 from pushcast.cursor cimport control_t, cursor_t
 from pushcast.ring cimport Ring
 from pushcast.transport cimport Transport
+from pushcast.wakeup cimport pthread_mutex_t
 
 cdef enum:
     CLASSES = 3                  # CLASS_UDP, CLASS_SRT, CLASS_TCP of transport.pxd
     MAX_SLOTS = 64               # of one wheel: 200 ms at 4 ms
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
 
 ctypedef struct dest_t:
     cursor_t cursor              # the sender thread's alone between attach and release

@@ -1,17 +1,19 @@
 """Sender: one thread that drives hundreds of destinations, without the GIL.
 
-Time is cut into slots of 4 ms on absolute timerfd deadlines.  Each class of transports (UDP, SRT, TCP) has an interval of a whole number of slots, and its
-destinations are spread over them, so that N sends never leave as one burst.  At its slot a destination gets what `cursor_slot` does: at most one send for
-each contiguous run.
+Time is cut into slots of 4 ms on absolute timerfd deadlines.  Each class of transports (UDP, SRT, TCP) has an interval
+of a whole number of slots, and its destinations are spread over them, so that N sends never leave as one burst.  At its
+slot a destination gets what `cursor_slot` does: at most one send for each contiguous run.
 
 The thread shares with the rest of the process only:
 - the rings (head, tail, last_key by release and acquire),
 - the counter rows (written here, read anywhere),
-- two lists under one short lock: destinations with commands (attach, detach, control bytes) and destinations with events (started, lost, released).
+- two lists under one short lock: destinations with commands (attach, detach, control bytes) and destinations with
+  events (started, lost, released).
 The lock is never held during a send.  A wake-up in either direction is one eventfd.
 
-A Destination belongs to its sender from attach() until events() has reported EVENT_RELEASED; until then the sender holds it, its ring and its
-transport.  After EVENT_LOST nothing is sent any more, and detach() is answered by EVENT_RELEASED at once.
+A Destination belongs to its sender from attach() until events() has reported EVENT_RELEASED; until then the sender
+holds it, its ring and its transport.  After EVENT_LOST nothing is sent any more, and detach() is answered by
+EVENT_RELEASED at once.
 """
 from libc.errno cimport ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -30,68 +32,14 @@ from pushcast.cursor cimport (
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport Ring, load_acquire, store_release
 from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
-
-cdef extern from *:
-    """
-    #include <errno.h>
-    #include <poll.h>
-    #include <pthread.h>
-    #include <stdint.h>
-    #include <sys/eventfd.h>
-    #include <sys/timerfd.h>
-    #include <time.h>
-    #include <unistd.h>
-
-    static int64_t sender_now_ns(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
-    static void sender_arm(int fd, int64_t first_ns, int64_t every_ns) {
-        struct itimerspec when;
-        when.it_value.tv_sec = first_ns / 1000000000;
-        when.it_value.tv_nsec = first_ns % 1000000000;
-        when.it_interval.tv_sec = every_ns / 1000000000;
-        when.it_interval.tv_nsec = every_ns % 1000000000;
-        timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, 0);
-    }
-    static void sender_drain_fd(int fd) {
-        uint64_t count;
-        while (read(fd, &count, sizeof count) > 0) {}
-    }
-    static void sender_wake(int fd) {
-        uint64_t one = 1;
-        while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {}
-    }
-    /* 1: the timer, 2: a wake-up, 3: both */
-    static int sender_wait(int timer_fd, int wake_fd) {
-        struct pollfd fds[2] = {{timer_fd, POLLIN, 0}, {wake_fd, POLLIN, 0}};
-        if (poll(fds, 2, -1) < 0) return 0;
-        return (fds[0].revents ? 1 : 0) | (fds[1].revents ? 2 : 0);
-    }
-    static int sender_timer(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
-    static int sender_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
-    """
-    int64_t sender_now_ns() noexcept nogil
-    void sender_arm(int fd, int64_t first_ns, int64_t every_ns) noexcept nogil
-    void sender_drain_fd(int fd) noexcept nogil
-    void sender_wake(int fd) noexcept nogil
-    int sender_wait(int timer_fd, int wake_fd) noexcept nogil
-    int sender_timer() noexcept nogil
-    int sender_eventfd() noexcept nogil
-
-cdef extern from "<unistd.h>" nogil:
-    int close_fd "close"(int fd)
+from pushcast.wakeup cimport (
+    arm_timer, close_fd, drain_fd, monotonic_ns, new_eventfd, new_timerfd, pthread_mutex_destroy, pthread_mutex_init,
+    pthread_mutex_lock, pthread_mutex_unlock, wait_for, wake,
+)
 
 cdef extern from "<errno.h>" nogil:
     enum:
         ECANCELED
-
-cdef extern from "<pthread.h>" nogil:
-    int pthread_mutex_init(pthread_mutex_t* mutex, void* attributes)
-    int pthread_mutex_destroy(pthread_mutex_t* mutex)
-    int pthread_mutex_lock(pthread_mutex_t* mutex)
-    int pthread_mutex_unlock(pthread_mutex_t* mutex)
 
 EVENT_STARTED = 1
 EVENT_LOST = 2
@@ -114,8 +62,9 @@ TABLE = CounterTable()
 cdef class Destination:
     """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000)
 
-    A cursor on ``ring`` and the socket of ``transport``.  ``start``: "gop" joins at the newest key span, "next" waits for the next one.
-    ``max_lag_ms``: media time behind the head that makes it jump; ``stall_ms``: time without a taken byte that makes it lost (ETIMEDOUT).
+    A cursor on ``ring`` and the socket of ``transport``.  ``start``: "gop" joins at the newest key span, "next" waits
+    for the next one.  ``max_lag_ms``: media time behind the head that makes it jump; ``stall_ms``: time without a taken
+    byte that makes it lost (ETIMEDOUT).
     """
 
     def __cinit__(self, Ring ring not None, Muxer muxer not None, Transport transport not None, uint32_t message_stream_id=0,
@@ -196,12 +145,14 @@ cdef bint say(Sender sender, dest_t* dest, const uint8_t* data, size_t size) exc
             dest.said_end = &item.next
             sender.command(dest, COMMAND_CONTROL)
             pthread_mutex_unlock(&sender.lock)
-            sender_wake(sender.wake_fd)
+            wake(sender.wake_fd)
     return item != NULL
 
 
 cdef class Sender:
-    """Sender(udp_ms=20, srt_ms=20, tcp_ms=40): intervals between two sends to one destination, 4 to 256 ms in steps of 4 ms."""
+    """Sender(udp_ms=20, srt_ms=20, tcp_ms=40): intervals between two sends to one destination, 4 to 256 ms in steps of
+    4 ms.
+    """
 
     def __cinit__(self, uint32_t udp_ms=20, uint32_t srt_ms=20, uint32_t tcp_ms=40):
         self.timer_fd = self.wake_fd = self.event_fd = -1
@@ -215,9 +166,9 @@ cdef class Sender:
                 raise ValueError(f"{name}: found {interval_ms}, expected {SLOT_MS} to {SLOT_MS * MAX_SLOTS}")
             self.wheels[<int>class_].slots = (<uint32_t>interval_ms + SLOT_MS // 2) // SLOT_MS
             self.wheels[<int>class_].interval_ns = self.wheels[<int>class_].slots * self.slot_ns
-        self.timer_fd = sender_timer()
-        self.wake_fd = sender_eventfd()
-        self.event_fd = sender_eventfd()
+        self.timer_fd = new_timerfd()
+        self.wake_fd = new_eventfd()
+        self.event_fd = new_eventfd()
         if self.timer_fd < 0 or self.wake_fd < 0 or self.event_fd < 0:
             raise OSError("no file descriptors left for a sender's timer")
 
@@ -240,7 +191,7 @@ cdef class Sender:
     def stop(self):
         """Ask run() to return.  Destinations still attached are released as they are."""
         store_release(&self.stopping, 1)
-        sender_wake(self.wake_fd)
+        wake(self.wake_fd)
 
     def attach(self, Destination destination not None):
         """Take a destination; it joins at its next slot."""
@@ -252,10 +203,12 @@ cdef class Sender:
             pthread_mutex_lock(&self.lock)
             self.command(destination.c, COMMAND_ATTACH)
             pthread_mutex_unlock(&self.lock)
-            sender_wake(self.wake_fd)
+            wake(self.wake_fd)
 
     def detach(self, Destination destination not None, const uint8_t[::1] final=b"", int64_t drain_ms=1000):
-        """Let a destination finish its span (or the ended ring), say ``final``, and be released; after ``drain_ms`` it is released as it is."""
+        """Let a destination finish its span (or the ended ring), say ``final``, and be released; after ``drain_ms`` it
+        is released as it is.
+        """
         if destination.sender is not self:
             raise ValueError("this destination is not attached to this sender")
         if destination.leaving:
@@ -268,15 +221,17 @@ cdef class Sender:
             destination.c.drain_ms = drain_ms
             self.command(destination.c, COMMAND_DETACH)
             pthread_mutex_unlock(&self.lock)
-            sender_wake(self.wake_fd)
+            wake(self.wake_fd)
 
     def events(self):
-        """What happened since the last call: a list of (Destination, EVENT_STARTED | EVENT_LOST | EVENT_RELEASED, errno or 0)."""
+        """What happened since the last call: a list of (Destination, EVENT_STARTED | EVENT_LOST | EVENT_RELEASED, errno
+        or 0).
+        """
         cdef dest_t* dest
         cdef uint32_t events
         cdef int code
         cdef list told = []
-        sender_drain_fd(self.event_fd)
+        drain_fd(self.event_fd)
         while True:
             pthread_mutex_lock(&self.lock)
             dest = self.events_first
@@ -310,30 +265,31 @@ cdef class Sender:
         cdef int why
         cdef bint armed = False
         while True:
-            why = sender_wait(self.timer_fd, self.wake_fd)
+            why = wait_for(self.timer_fd, self.wake_fd)
             if why & 2:
-                sender_drain_fd(self.wake_fd)
+                drain_fd(self.wake_fd)
                 self.take_commands()
                 if load_acquire(&self.stopping):
                     break
             if why & 1:
-                sender_drain_fd(self.timer_fd)
+                drain_fd(self.timer_fd)
                 last_slot = self.run_slots(last_slot)
             if self.population and not armed:
-                last_slot = sender_now_ns() // self.slot_ns
-                sender_arm(self.timer_fd, (last_slot + 1) * self.slot_ns, self.slot_ns)
+                last_slot = monotonic_ns() // self.slot_ns
+                arm_timer(self.timer_fd, (last_slot + 1) * self.slot_ns, self.slot_ns)
                 armed = True
             elif self.population == 0 and armed:
-                sender_arm(self.timer_fd, 0, 0)
+                arm_timer(self.timer_fd, 0, 0)
                 armed = False
         self.release_all()
 
     cdef int64_t run_slots(self, int64_t last_slot) noexcept nogil:
-        """Run the slots that have begun since last_slot, of those missed each wheel's at most once round; returns the last one run.
+        """Run the slots that have begun since last_slot, of those missed each wheel's at most once round; returns the
+        last one run.
 
         Slots that begin meanwhile are the next call's.
         """
-        cdef int64_t now_ns = sender_now_ns()
+        cdef int64_t now_ns = monotonic_ns()
         cdef int64_t now_slot = now_ns // self.slot_ns
         cdef int64_t slot
         cdef uint32_t index
@@ -347,7 +303,7 @@ cdef class Sender:
                 slot = now_slot - wheel.slots + 1
             while slot <= now_slot:
                 if wheel.count[slot % wheel.slots]:
-                    self.run_slot(wheel, <uint32_t>(slot % wheel.slots), sender_now_ns())
+                    self.run_slot(wheel, <uint32_t>(slot % wheel.slots), monotonic_ns())
                 slot += 1
         return now_slot
 
@@ -409,7 +365,7 @@ cdef class Sender:
                 self.report(dest, RELEASED, dest.cursor.outcome)
                 return
             dest.cursor.state = CURSOR_DRAINING
-            dest.cursor.drain_until_ns = sender_now_ns() + drain_ms * 1000000
+            dest.cursor.drain_until_ns = monotonic_ns() + drain_ms * 1000000
 
     cdef int enter(self, dest_t* dest) noexcept nogil:
         """Put a destination on the emptiest slot of its wheel; 0 when there is no memory."""
@@ -432,7 +388,7 @@ cdef class Sender:
         dest.slot = best
         dest.place = wheel.count[best]
         dest.attached = True
-        dest.cursor.last_slot_ns = sender_now_ns()
+        dest.cursor.last_slot_ns = monotonic_ns()
         wheel.members[best][dest.place] = dest
         wheel.count[best] += 1
         wheel.population += 1
@@ -464,7 +420,7 @@ cdef class Sender:
             dest.event_code = code
         pthread_mutex_unlock(&self.lock)
         if first:
-            sender_wake(self.event_fd)
+            wake(self.event_fd)
 
     cdef void release_all(self) noexcept nogil:
         """The thread ends: let go of everything that is still here."""

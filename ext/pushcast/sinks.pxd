@@ -1,7 +1,7 @@
 """What every sink is, and the sink of datagrams."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pushcast.verifyts cimport ts_check_t
+from pushcast.tscheck cimport ts_check_t
 
 cdef extern from "<time.h>" nogil:
     struct timespec:

@@ -1,11 +1,12 @@
 """Sinks: receive from any number of senders, check every byte, keep none.
 
-A sink runs in slices: ``run(seconds)`` receives without the GIL and returns, and between slices the caller asks for totals and rows.
-Nobody runs a sink from two threads.
+A sink runs in slices: ``run(seconds)`` receives without the GIL and returns, and between slices the caller asks for
+totals and rows.  Nobody runs a sink from two threads.
 
-UdpSink tells senders apart by source address and socket.  It reads with recvmmsg, many datagrams for a system call; where the
-kernel has UDP_GRO, what one sender handed over with one UDP_SEGMENT call arrives as one message, so that hundreds of senders
-cost a fraction of a core.  What the kernel had to drop for want of buffer is counted (SO_RXQ_OVFL): it looks like loss, but is ours.
+UdpSink tells senders apart by source address and socket.  It reads with recvmmsg, many datagrams for a system call;
+where the kernel has UDP_GRO, what one sender handed over with one UDP_SEGMENT call arrives as one message, so that
+hundreds of senders cost a fraction of a core.  What the kernel had to drop for want of buffer is counted (SO_RXQ_OVFL):
+it looks like loss, but is ours.
 """
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -109,8 +110,8 @@ ctypedef struct udp_batch_t:
 cdef class Sink:
     """Base of all sinks.
 
-    ``rows()`` describes every sender that sent something, ``totals()`` is (came, left, active, bytes, errors), both since the sink
-    was made.
+    ``rows()`` describes every sender that sent something, ``totals()`` is (came, left, active, bytes, errors), both
+    since the sink was made.
     """
 
     def __cinit__(self, *args, **options):
@@ -118,7 +119,8 @@ cdef class Sink:
         self.left_rows = []
 
     cdef dict row(self, const arrival_t* a, str peer, int port, str stream, dict errors, dict figures):
-        """What is told about a sender; times in ms since the sink was made, bitrate between its first and last arrival."""
+        """What is told about a sender; times in ms since the sink was made, bitrate between its first and last arrival.
+        """
         cdef int64_t length_ns = a.last_ns - a.first_ns
         return {
             "peer": peer,

@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from pushcast.libsrt cimport SRTSOCKET, SRT_TRACEBSTATS
 from pushcast.sinks cimport Sink, arrival_t
-from pushcast.verifyts cimport ts_check_t
+from pushcast.tscheck cimport ts_check_t
 
 ctypedef struct srt_conn_t:
     SRTSOCKET socket

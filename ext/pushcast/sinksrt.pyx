@@ -1,10 +1,12 @@
 """Sink of SRT callers.
 
-Listeners and connections are looked through every 10 ms rather than waited for: libsrt wakes an epoll for each packet that it
-releases, thousands a second for a hundred senders, and has no call that takes many.  So arrival times are exact to 10 ms.
+Listeners and connections are looked through every 10 ms rather than waited for: libsrt wakes an epoll for each packet
+that it releases, thousands a second for a hundred senders, and has no call that takes many.  So arrival times are exact
+to 10 ms.
 
-In live mode a message is a packet, so the sequence numbers of messages show every packet that was given up (sender or receiver let go of
-it), up to the last one.  libsrt's own counters are sampled beside that, because they are gone once a connection breaks.
+In live mode a message is a packet, so the sequence numbers of messages show every packet that was given up (sender or
+receiver let go of it), up to the last one.  libsrt's own counters are sampled beside that, because they are gone once a
+connection breaks.
 """
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -14,9 +16,9 @@ from libc.string cimport memset
 import socket as system_socket
 
 from pushcast.libsrt cimport (
-    AF_INET, AF_INET6, SRT_EASYNCRCV, SRT_MSGCTRL, SRTO_STREAMID, SRTO_TSBPDMODE, SRTSOCKET, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
-    srt_accept, srt_bistats, srt_close, srt_getlasterror, srt_getlasterror_str, srt_getsockflag, srt_getsockname, srt_listen, srt_recvmsg2,
-    srt_setsockflag,
+    AF_INET, AF_INET6, SRT_EASYNCRCV, SRT_MSGCTRL, SRTO_STREAMID, SRTO_TSBPDMODE, SRTSOCKET, ntohs, sockaddr,
+    sockaddr_in, sockaddr_in6, sockaddr_storage, srt_accept, srt_bistats, srt_close, srt_getlasterror,
+    srt_getlasterror_str, srt_getsockflag, srt_getsockname, srt_listen, srt_recvmsg2, srt_setsockflag,
 )
 from pushcast.sinks cimport SILENT_NS, arrived, monotonic_ns, timespec
 from pushcast.srt cimport SrtCaller
@@ -44,10 +46,11 @@ cdef enum:
 
 @cython.final
 cdef class SrtSink(Sink):
-    """Receives SRT callers.  ``sockets``: bound SrtCaller objects with their options set; their libsrt sockets become listeners.
+    """Receives SRT callers.  ``sockets``: bound SrtCaller objects with their options set; their libsrt sockets become
+    listeners.
 
-    ``immediate`` releases packets as they come, not at their time (TSBPD): libsrt then needs no thread for each connection, less than
-    half the CPU time for 100 senders.  But callers drop no late packets towards such a receiver.
+    ``immediate`` releases packets as they come, not at their time (TSBPD): libsrt then needs no thread for each
+    connection, less than half the CPU time for 100 senders.  But callers drop no late packets towards such a receiver.
     """
 
     def __cinit__(self, sockets, *, bint immediate=False, uint32_t max_senders=1024):

@@ -1,9 +1,7 @@
-"""Sinks of byte streams: MPEG-TS over TCP, and RTMP publishers."""
+"""Sinks of byte streams: what all of them do, and MPEG-TS over TCP."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pushcast.sinks cimport Sink, arrival_t
-from pushcast.verifyrtmp cimport rtmp_check_t
-from pushcast.verifyts cimport ts_check_t
 
 ctypedef struct conn_t:
     int fd
@@ -12,11 +10,7 @@ ctypedef struct conn_t:
     int64_t opened_ns
     uint64_t received        # bytes since accept
     arrival_t arrival        # of media
-    ts_check_t* ts
-    rtmp_check_t* rtmp
-    uint32_t shaken          # bytes of the handshake received
-    uint8_t* hello           # C0 and C1, until they are whole
-    uint64_t acknowledged    # value of received at our last acknowledgement
+    void* state              # what the sink's own class keeps of it: one malloc, freed with the connection
 
 
 cdef class StreamSink(Sink):
@@ -30,7 +24,7 @@ cdef class StreamSink(Sink):
     cdef uint8_t* buffer
     cdef int64_t swept_ns
 
-    # Allocates what a new connection needs.
+    # Allocates conn.state and what else a new connection needs.
     cdef int begin(self, conn_t* conn) except -1
     # Takes what was read; -1 closes the connection.
     cdef int take(self, conn_t* conn, const uint8_t* data, size_t size, int64_t now_ns) except? -2 nogil
@@ -38,7 +32,7 @@ cdef class StreamSink(Sink):
     cdef bint overdue(self, conn_t* conn, int64_t now_ns) noexcept nogil
     cdef uint64_t errors_of(self, conn_t* conn) noexcept nogil
     cdef dict describe(self, conn_t* conn)
-    # Drops what begin made besides the checkers, and counts an end that came too early.
+    # Drops what begin made besides conn.state, and counts an end that came too early.
     cdef int end(self, conn_t* conn) except -1
 
     cdef int accept(self, uint32_t index) except -1
@@ -49,14 +43,3 @@ cdef class StreamSink(Sink):
 
 cdef class TsStreamSink(StreamSink):
     pass
-
-
-cdef class RtmpSink(StreamSink):
-    cdef object new_dialogue             # makes the object that answers a publisher's commands
-    cdef dict dialogues                  # by slot
-    cdef dict streams                    # by slot: the name under which it publishes
-    cdef set ended                       # slots whose publisher said that it stops
-
-    cdef int shake(self, conn_t* conn, const uint8_t* data, size_t size) noexcept nogil
-    cdef int chunks(self, conn_t* conn, const uint8_t* data, size_t size) except? -2 nogil
-    cdef int command(self, conn_t* conn) except? -2

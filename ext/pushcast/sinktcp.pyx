@@ -1,30 +1,19 @@
-"""Sinks of byte streams: MPEG-TS over TCP, and RTMP publishers.
+"""Sinks of byte streams: what all of them do, and MPEG-TS over TCP.
 
-One epoll for all connections; each read goes through the checker in place.  A connection that sends what cannot be followed
-is counted and closed, and nothing else happens.  One that never sends a byte (a port probe) is not a sender.
-
-For RTMP the handshake (RTMP 1.0, 5.2), acknowledgements and ping replies are made here.  Only commands, a handful for each connection,
-go to a Python object: ``answer(type, message_stream_id, payload) -> (reply, publishing, stream, ended)``.
+One epoll for all connections; each read goes through the checker in place.  A connection that sends what cannot be
+followed is counted and closed, and nothing else happens.  One that never sends a byte (a port probe) is not a sender.
 """
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
 
 import os
 import socket
 
-from pushcast.chunk cimport put_fmt0
 from pushcast.sinks cimport SILENT_NS, arrived, monotonic_ns
-from pushcast.verifyrtmp cimport (
-    RTMP_BAD_COMMAND, RTMP_BROKEN, RTMP_COMMAND_READY, RTMP_HANDSHAKE, RTMP_NO_PUBLISH, RTMP_NOT_READING, RTMP_PING, rtmp_check,
-    rtmp_check_error_counts, rtmp_check_errors, rtmp_check_figures, rtmp_check_init, rtmp_check_is_cut, rtmp_check_publish,
-)
+from pushcast.tscheck cimport ts_check_t
 from pushcast.verifyts cimport ts_check_error_counts, ts_check_errors, ts_check_figures, ts_check_init, ts_check_stream
-from pushcast.wire cimport put_u16, put_u32
-
-from pushcast.errors import EngineError
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
@@ -42,19 +31,15 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     int MSG_DONTWAIT
-    int MSG_NOSIGNAL
     ssize_t recv(int fd, void* buffer, size_t size, int flags)
-    ssize_t send(int fd, const void* buffer, size_t size, int flags)
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
 cdef extern from *:
     """
-    #define PUSHCAST_PUBLISH_NS ((int64_t)10 * 1000000000)
     #define PUSHCAST_SWEEP_NS ((int64_t)500 * 1000000)
     """
-    const int64_t PUBLISH_NS "PUSHCAST_PUBLISH_NS"   # from accept to publish
     const int64_t SWEEP_NS "PUSHCAST_SWEEP_NS"
 
 cdef enum:
@@ -63,21 +48,10 @@ cdef enum:
     EVENTS = 64
     LISTENER = 0x40000000    # in an event's number: the rest is the index of a listener
 
-cdef enum:
-    C1 = 1536                # bytes; C2, S1 and S2 have as many
-    ACK_WINDOW = 2500000     # bytes; for publishers that announce none
-
-cdef enum:
-    TYPE_ACKNOWLEDGEMENT = 3
-    TYPE_USER_CONTROL = 4
-    PING_RESPONSE = 7
-
 
 cdef void free_conn(conn_t* conn) noexcept nogil:
     close(conn.fd)
-    free(conn.ts)
-    free(conn.rtmp)
-    free(conn.hello)
+    free(conn.state)
     free(conn)
 
 
@@ -130,7 +104,9 @@ cdef class StreamSink(Sink):
                 self.drop(self.conns[slot])
 
     def run(self, double seconds):
-        """Receive for so long, at least what lies ready.  Raises OSError, for one when no file descriptor is left, and what a dialogue raised."""
+        """Receive for so long, at least what lies ready.  Raises OSError, for one when no file descriptor is left, and
+        what a dialogue raised.
+        """
         cdef int64_t deadline = monotonic_ns() + <int64_t>(seconds * 1e9)
         cdef int64_t left = deadline - monotonic_ns()
         cdef epoll_event events[EVENTS]
@@ -282,169 +258,21 @@ cdef class TsStreamSink(StreamSink):
     """Receives MPEG-TS over TCP."""
 
     cdef int begin(self, conn_t* conn) except -1:
-        conn.ts = <ts_check_t*>malloc(sizeof(ts_check_t))
-        if conn.ts == NULL:
+        conn.state = malloc(sizeof(ts_check_t))
+        if conn.state == NULL:
             raise MemoryError
-        ts_check_init(conn.ts)
+        ts_check_init(<ts_check_t*>conn.state)
         return 0
 
     cdef int take(self, conn_t* conn, const uint8_t* data, size_t size, int64_t now_ns) except? -2 nogil:
         arrived(&conn.arrival, size, now_ns)
-        return ts_check_stream(conn.ts, data, size)
+        return ts_check_stream(<ts_check_t*>conn.state, data, size)
 
     cdef uint64_t errors_of(self, conn_t* conn) noexcept nogil:
-        return ts_check_errors(conn.ts)
+        return ts_check_errors(<const ts_check_t*>conn.state)
 
     cdef dict describe(self, conn_t* conn):
-        figures = ts_check_figures(conn.ts)
-        figures["cut"] = conn.ts.carried != 0
-        return self.row(&conn.arrival, self.peers[conn.slot], conn.port, "", ts_check_error_counts(conn.ts), figures)
-
-
-@cython.final
-cdef class RtmpSink(StreamSink):
-    """Receives RTMP publishers.  ``new_dialogue()`` makes what answers the commands of one connection."""
-
-    def __init__(self, listeners, new_dialogue, *, uint32_t max_senders=4096):
-        self.new_dialogue = new_dialogue
-        self.dialogues = {}
-        self.streams = {}
-        self.ended = set()
-
-    cdef int begin(self, conn_t* conn) except -1:
-        conn.rtmp = <rtmp_check_t*>malloc(sizeof(rtmp_check_t))
-        conn.hello = <uint8_t*>malloc(1 + C1)
-        if conn.rtmp == NULL or conn.hello == NULL:
-            raise MemoryError
-        rtmp_check_init(conn.rtmp)
-        self.dialogues[conn.slot] = self.new_dialogue()
-        return 0
-
-    cdef int take(self, conn_t* conn, const uint8_t* data, size_t size, int64_t now_ns) except? -2 nogil:
-        cdef int shaken
-        if conn.rtmp.publishing:
-            arrived(&conn.arrival, size, now_ns)
-        elif conn.shaken < 1 + 2 * C1:
-            shaken = self.shake(conn, data, size)
-            if shaken < 0:
-                return -1
-            data += shaken
-            size -= shaken
-        return self.chunks(conn, data, size)
-
-    cdef int shake(self, conn_t* conn, const uint8_t* data, size_t size) noexcept nogil:
-        """C0, C1, C2 (RTMP 1.0, 5.2): returns the bytes taken, -1 when it is not RTMP.  C2 is not compared with S1."""
-        cdef uint8_t answer[1 + 2 * C1]
-        cdef size_t taken = 0, part
-        if conn.shaken < 1 + C1:
-            taken = 1 + C1 - conn.shaken
-            if taken > size:
-                taken = size
-            memcpy(conn.hello + conn.shaken, data, taken)
-            conn.shaken += <uint32_t>taken
-            if conn.hello[0] != 3:
-                conn.rtmp.errors[RTMP_HANDSHAKE] += 1
-                return -1
-            if conn.shaken < 1 + C1:
-                return <int>taken
-            answer[0] = 3
-            memset(answer + 1, 0, C1)
-            memcpy(answer + 1 + C1, conn.hello + 1, C1)
-            free(conn.hello)
-            conn.hello = NULL
-            if not sent(conn, answer, sizeof(answer)):
-                return -1
-        part = 1 + 2 * C1 - conn.shaken
-        if part > size - taken:
-            part = size - taken
-        conn.shaken += <uint32_t>part
-        return <int>(taken + part)
-
-    cdef int chunks(self, conn_t* conn, const uint8_t* data, size_t size) except? -2 nogil:
-        cdef rtmp_check_t* c = conn.rtmp
-        cdef uint8_t reply[32]
-        cdef uint8_t* end
-        cdef size_t used = 0
-        cdef int wanted, answered
-        cdef uint64_t window
-        while size:
-            wanted = rtmp_check(c, data, size, &used)
-            data += used
-            size -= used
-            if wanted == RTMP_BROKEN:
-                return -1
-            if wanted == RTMP_PING:
-                end = put_u16(put_fmt0(reply, 2, 0, 6, TYPE_USER_CONTROL, 0), PING_RESPONSE)
-                end = put_u32(end, c.ping)
-                if not sent(conn, reply, end - reply):
-                    return -1
-            elif wanted == RTMP_COMMAND_READY:
-                with gil:
-                    answered = self.command(conn)
-                if answered < 0:
-                    return -1
-        window = c.peer_window if c.peer_window else ACK_WINDOW
-        if conn.received - conn.acknowledged >= window:
-            conn.acknowledged = conn.received
-            end = put_u32(put_fmt0(reply, 2, 0, 4, TYPE_ACKNOWLEDGEMENT, 0), <uint32_t>conn.received)
-            if not sent(conn, reply, end - reply):
-                return -1
-        return 0
-
-    cdef int command(self, conn_t* conn) except? -2:
-        """Lets the dialogue answer a command; -1 when it cannot go on."""
-        cdef rtmp_check_t* c = conn.rtmp
-        cdef bytes reply
-        cdef uint32_t message_stream_id = c.csids[c.current].message_stream_id
-        try:
-            reply, publishing, stream, ended = self.dialogues[conn.slot].answer(
-                int(c.command_type), message_stream_id, bytes(c.command[:c.command_size])
-            )
-        except EngineError:
-            c.errors[RTMP_BAD_COMMAND] += 1
-            return -1
-        if publishing:
-            rtmp_check_publish(c, message_stream_id)
-            self.streams[conn.slot] = stream
-        if ended:
-            self.ended.add(conn.slot)
-        return 0 if not reply or sent(conn, reply, len(reply)) else -1
-
-    cdef bint overdue(self, conn_t* conn, int64_t now_ns) noexcept nogil:
-        return not conn.rtmp.publishing and now_ns - conn.opened_ns > PUBLISH_NS
-
-    cdef uint64_t errors_of(self, conn_t* conn) noexcept nogil:
-        return rtmp_check_errors(conn.rtmp)
-
-    cdef dict describe(self, conn_t* conn):
-        figures = rtmp_check_figures(conn.rtmp)
-        figures["cut"] = rtmp_check_is_cut(conn.rtmp)
-        figures["ended"] = conn.slot in self.ended
-        return self.row(
-            &conn.arrival, self.peers[conn.slot], conn.port, self.streams.get(conn.slot, ""), rtmp_check_error_counts(conn.rtmp),
-            figures,
-        )
-
-    cdef int end(self, conn_t* conn) except -1:
-        # One that was closed for another fault has its error already.
-        if not conn.rtmp.publishing and conn.received and rtmp_check_errors(conn.rtmp) == 0:
-            conn.rtmp.errors[RTMP_NO_PUBLISH] += 1
-        return 0
-
-    cdef int drop(self, conn_t* conn) except -1:
-        slot = conn.slot
-        StreamSink.drop(self, conn)
-        del self.dialogues[slot]
-        self.streams.pop(slot, None)
-        self.ended.discard(slot)
-        return 0
-
-
-cdef bint sent(conn_t* conn, const uint8_t* data, size_t size) noexcept nogil:
-    """Replies are small against a socket buffer: one that does not fit comes from a peer that never reads, and is counted."""
-    cdef ssize_t taken = send(conn.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-    if taken == <ssize_t>size:
-        return True
-    if taken >= 0 or errno == EAGAIN:
-        conn.rtmp.errors[RTMP_NOT_READING] += 1
-    return False
+        cdef const ts_check_t* check = <const ts_check_t*>conn.state
+        figures = ts_check_figures(check)
+        figures["cut"] = check.carried != 0
+        return self.row(&conn.arrival, self.peers[conn.slot], conn.port, "", ts_check_error_counts(check), figures)

@@ -1,6 +1,6 @@
 """Python faces of the stream checkers."""
+from pushcast.tscheck cimport ts_check_t
 from pushcast.verifyrtmp cimport rtmp_check_t
-from pushcast.verifyts cimport ts_check_t
 
 
 cdef class TsChecker:

@@ -1,13 +1,14 @@
 """Stream checkers for Python: bytes in, counts out.
 
-The checks themselves are in verifyts and verifyrtmp, and run in the receiving loops of ``pushcast sink`` without Python.
+The checks themselves are in verifyts and verifyrtmp, and run in the receiving loops of ``pushcast sink`` without
+Python.
 """
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
 from pushcast.verifyrtmp cimport (
-    RTMP_BROKEN, RTMP_COMMAND_READY, RTMP_PING, rtmp_check, rtmp_check_error_counts, rtmp_check_figures, rtmp_check_init,
-    rtmp_check_is_cut, rtmp_check_publish,
+    RTMP_BROKEN, RTMP_COMMAND_READY, RTMP_PING, rtmp_check, rtmp_check_error_counts, rtmp_check_figures,
+    rtmp_check_init, rtmp_check_is_cut, rtmp_check_publish,
 )
 from pushcast.verifyts cimport (
     ts_check_datagram, ts_check_error_counts, ts_check_figures, ts_check_init, ts_check_stream,
@@ -46,7 +47,9 @@ cdef class TsChecker:
 
 @cython.final
 cdef class RtmpChecker:
-    """Checks what an RTMP publisher sends behind the handshake; with message_stream_id 0 media must wait for ``publish``."""
+    """Checks what an RTMP publisher sends behind the handshake; with message_stream_id 0 media must wait for
+    ``publish``.
+    """
 
     def __cinit__(self, uint32_t message_stream_id=1):
         rtmp_check_init(&self.c)

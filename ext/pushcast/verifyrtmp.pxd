@@ -1,12 +1,15 @@
 """RTMP stream checker: chunks, messages and their media, from the first byte behind the handshake on.
 
-Sans-IO and of fixed size.  Payloads are passed over in place; only the first bytes of a message and whole commands are kept.
+Sans-IO and of fixed size.  Payloads are passed over in place; only the first bytes of a message and whole commands are
+kept.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from pushcast.verifyflv cimport nal_walk_t
+
 cdef enum:
     RTMP_CSIDS = 16          # publishers use 3 to 6
-    RTMP_HEAD = 40           # bytes kept of each message: FLV tag headers, lengthSizeMinusOne in hvcC, the name of a data message
+    RTMP_HEAD = 40           # bytes kept of each message: tag headers, lengthSizeMinusOne in hvcC, a data message's name
     RTMP_COMMAND = 4096      # bytes of a command: connect with a long tcUrl is about 1000
     RTMP_HEADER = 18         # longest chunk header: 3 basic + 11 message + 4 extended timestamp
     RTMP_CARRY = 32
@@ -54,9 +57,7 @@ ctypedef struct rtmp_csid_t:
     uint32_t last[3]         # ms: last timestamps of audio, video and data on this csid
     uint32_t timed           # bit i: last[i] is known
     uint32_t nal_begin       # where the NAL units of the message under way begin, 0 when it is not looked into
-    uint32_t nal_left        # bytes of the NAL unit under way still to come
-    uint32_t nal_have        # bytes of the next NAL unit's length read
-    uint32_t nal_value
+    nal_walk_t nals
     uint8_t head[RTMP_HEAD]
 
 ctypedef struct rtmp_check_t:
@@ -84,7 +85,6 @@ ctypedef struct rtmp_check_t:
     uint32_t audio_config    # decoder configurations seen
     uint32_t video_config
     uint32_t nal_length_size # of the last avcC or hvcC
-    uint32_t is_hevc
     uint32_t clock_ms        # timestamp that last_ms stands for
     uint32_t clock_is_video
     uint32_t command_size    # bytes collected

@@ -1,15 +1,19 @@
 """RTMP stream checker.
 
-Follows the chunk stream of a publisher (RTMP 1.0, 5.3) and looks at the first bytes of each message: control messages (5.4), FLV tag headers
-(FLV 10.1, E.4; Enhanced RTMP v2), decoder configurations before frames, a keyframe first, time stamps that do not go back on
-their chunk stream, and, through whole video messages, NAL unit lengths that end where the message ends.
+Follows the chunk stream of a publisher (RTMP 1.0, 5.3) and looks at the first bytes of each message: control messages
+(5.4), tag headers (verifyflv), decoder configurations before frames, a keyframe first, time stamps that do not go back
+on their chunk stream, and, through whole video messages, NAL unit lengths that end where the message ends.
 
-The input is read in place.  Only a chunk header that lies across two inputs is put together, in ``carry``: ``rtmp_step`` takes
-one header or one piece of payload, or nothing when the header is not whole yet.
+The input is read in place.  Only a chunk header that lies across two inputs is put together, in ``carry``:
+``rtmp_step`` takes one header or one piece of payload, or nothing when the header is not whole yet.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
+from pushcast.verifyflv cimport (
+    NAL_DECIDED, TAG_BAD, TAG_CONFIG, TAG_FRAME, TAG_KEY_FRAME, audio_needs_config, audio_tag, is_metadata, nal_begin,
+    nal_length_size, nal_walk_t, video_needs_config, video_tag, walk_nal,
+)
 from pushcast.wire cimport get_u16, get_u24, get_u32, get_u32le
 
 RTMP_ERRORS = (
@@ -40,14 +44,6 @@ cdef enum:
     DEFAULT_CHUNK_SIZE = 128
     MAX_MESSAGE = 8388608    # bytes: more than one access unit of any stream that is pushed live
     PING_REQUEST = 6
-    NAL_DECIDED = 8          # bytes of a video message that show where its NAL units begin
-
-cdef enum:
-    TAG_BAD = -1
-    TAG_OTHER = 0            # neither a frame nor a configuration
-    TAG_CONFIG = 1
-    TAG_FRAME = 2
-    TAG_KEY_FRAME = 3
 
 
 cdef void rtmp_check_init(rtmp_check_t* c) noexcept nogil:
@@ -78,127 +74,7 @@ cdef uint64_t rtmp_check_errors(const rtmp_check_t* c) noexcept nogil:
     return total
 
 
-# ---- media --------------------------------------------------------------------------------------------------------------------
-
-cdef bint is_four_cc(const uint8_t* p, const char* names) noexcept nogil:
-    """True when the four bytes are one of the names, which stand one behind the other."""
-    while names[0]:
-        if memcmp(p, names, 4) == 0:
-            return True
-        names += 4
-    return False
-
-
-cdef int video_tag(const uint8_t* h, uint32_t length) noexcept nogil:
-    """What a video message is, by its first bytes (FLV E.4.3, Enhanced RTMP "Enhanced Video")."""
-    cdef uint32_t frame_type, packet_type
-    if length < 1:
-        return TAG_BAD
-    frame_type = (h[0] >> 4) & 7
-    if h[0] & 0x80:
-        packet_type = h[0] & 15
-        if packet_type == 6 or packet_type == 7:
-            return TAG_KEY_FRAME if frame_type == 1 else TAG_FRAME
-        if length < 5 or packet_type > 7 or not is_four_cc(h + 1, "avc1hvc1vvc1av01vp08vp09"):
-            return TAG_BAD
-        if packet_type == 0 or packet_type == 5:
-            return TAG_CONFIG
-        if packet_type == 2 or packet_type == 4 or frame_type == 5:
-            return TAG_OTHER
-    else:
-        if h[0] & 15 == 7 or h[0] & 15 == 12:
-            if frame_type != 5 and (length < 5 or h[1] > 2):
-                return TAG_BAD
-            if h[1] == 0 and frame_type != 5:
-                return TAG_CONFIG
-            if h[1] == 2:
-                return TAG_OTHER
-        elif h[0] & 15 < 2 or h[0] & 15 > 6:
-            return TAG_BAD
-        if frame_type == 5:
-            return TAG_OTHER
-    if frame_type < 1 or frame_type > 4:
-        return TAG_BAD
-    return TAG_KEY_FRAME if frame_type == 1 or frame_type == 4 else TAG_FRAME
-
-
-cdef int audio_tag(const uint8_t* h, uint32_t length) noexcept nogil:
-    """What an audio message is (FLV E.4.2, Enhanced RTMP "Enhanced Audio"); one without bytes means silence."""
-    cdef uint32_t sound_format
-    if length == 0:
-        return TAG_OTHER
-    sound_format = h[0] >> 4
-    if sound_format == 9:
-        if h[0] & 15 == 5 or h[0] & 15 == 7:
-            return TAG_FRAME
-        if length < 5 or not is_four_cc(h + 1, "mp4aOpusac-3ec-3.mp3fLaC"):
-            return TAG_BAD
-        return TAG_CONFIG if h[0] & 15 == 0 else TAG_FRAME if h[0] & 15 == 1 else TAG_OTHER
-    if sound_format == 10:
-        if length < 2 or h[1] > 1:
-            return TAG_BAD
-        return TAG_FRAME if h[1] == 1 else TAG_CONFIG
-    return TAG_BAD if sound_format == 12 or sound_format == 13 else TAG_FRAME
-
-
-cdef bint needs_config(const uint8_t* h, uint32_t type) noexcept nogil:
-    """True for codecs whose frames mean nothing without their decoder configuration."""
-    if type == TYPE_AUDIO:
-        return h[0] >> 4 == 10 or (h[0] >> 4 == 9 and memcmp(h + 1, "mp4a", 4) == 0)
-    if h[0] & 0x80:
-        return h[0] & 15 < 6 and memcmp(h + 1, "vp0", 3) != 0
-    return h[0] & 15 == 7 or h[0] & 15 == 12
-
-
-cdef void keep_nal_length_size(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
-    """lengthSizeMinusOne of the avcC (ISO/IEC 14496-15 5.3.3.1) or hvcC (8.3.3.1) behind the 5 bytes of tag header."""
-    cdef const uint8_t* h = s.head
-    cdef bint extended = h[0] & 0x80 != 0
-    cdef uint32_t at = 0
-    if (extended and memcmp(h + 1, "avc1", 4) == 0) or (not extended and h[0] & 15 == 7):
-        at = 5 + 4
-    elif (extended and memcmp(h + 1, "hvc1", 4) == 0) or (not extended and h[0] & 15 == 12):
-        at = 5 + 21
-    c.nal_length_size = 0
-    if at == 0:
-        return
-    if s.length <= at:
-        c.errors[RTMP_TAG_HEADER] += 1
-        return
-    c.nal_length_size = (h[at] & 3) + 1
-
-
-cdef uint32_t nal_begin(const rtmp_check_t* c, const uint8_t* h) noexcept nogil:
-    """Where the NAL units of a video message begin, 0 when it has none or their length size is not known."""
-    if c.nal_length_size == 0:
-        return 0
-    if not h[0] & 0x80:
-        return 5 if (h[0] & 15 == 7 or h[0] & 15 == 12) and h[1] == 1 and h[0] >> 4 != 5 else 0
-    if not is_four_cc(h + 1, "avc1hvc1"):
-        return 0
-    return 8 if h[0] & 15 == 1 else 5 if h[0] & 15 == 3 else 0
-
-
-cdef void walk_nal(rtmp_check_t* c, rtmp_csid_t* s, const uint8_t* d, size_t size) noexcept nogil:
-    """Follows the lengths through a piece of the message; units themselves are passed over."""
-    cdef size_t take
-    while size:
-        if s.nal_left:
-            take = s.nal_left if s.nal_left < size else size
-            s.nal_left -= <uint32_t>take
-            d += take
-            size -= take
-            continue
-        s.nal_value = s.nal_value << 8 | d[0]
-        s.nal_have += 1
-        d += 1
-        size -= 1
-        if s.nal_have == c.nal_length_size:
-            if s.nal_value == 0:
-                c.errors[RTMP_NAL_LENGTHS] += 1
-            s.nal_left = s.nal_value
-            s.nal_have = s.nal_value = 0
-
+# ---- media -----------------------------------------------------------------------------------------------------------
 
 cdef void rtmp_clock(rtmp_check_t* c, uint32_t timestamp, bint video) noexcept nogil:
     """First and last time stamps: those of video once there is video."""
@@ -231,6 +107,7 @@ cdef void rtmp_media(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
     cdef bint video = s.type == TYPE_VIDEO
     cdef uint32_t* configs = &c.video_config if video else &c.audio_config
     cdef int tag = video_tag(s.head, s.length) if video else audio_tag(s.head, s.length)
+    cdef int length_size
     c.media_bytes += s.length
     rtmp_order(c, s, 1 if video else 0)
     if tag == TAG_BAD:
@@ -239,9 +116,11 @@ cdef void rtmp_media(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
         c.config_changes += configs[0] != 0
         configs[0] += 1
         if video:
-            keep_nal_length_size(c, s)
+            length_size = nal_length_size(s.head, s.length)
+            c.errors[RTMP_TAG_HEADER] += length_size < 0
+            c.nal_length_size = <uint32_t>max(length_size, 0)
     elif tag >= TAG_FRAME:
-        if configs[0] == 0 and needs_config(s.head, s.type):
+        if configs[0] == 0 and (video_needs_config(s.head) if video else audio_needs_config(s.head)):
             c.errors[RTMP_FRAME_BEFORE_CONFIG] += 1
         if not video:
             c.audio_frames += 1
@@ -250,28 +129,15 @@ cdef void rtmp_media(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
                 c.errors[RTMP_FIRST_FRAME] += 1
             c.video_frames += 1
             c.key_frames += tag == TAG_KEY_FRAME
-            if s.nal_begin and (s.nal_left or s.nal_have):
+            if s.nal_begin and (s.nals.left or s.nals.have):
                 c.errors[RTMP_NAL_LENGTHS] += 1
         rtmp_clock(c, s.timestamp, video)
 
 
-# ---- messages -----------------------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 cdef bint is_known_type(uint32_t type) noexcept nogil:
     return 1 <= type <= 6 or type == TYPE_AUDIO or type == TYPE_VIDEO or 15 <= type <= 20 or type == TYPE_AGGREGATE
-
-
-cdef bint is_metadata(rtmp_csid_t* s) noexcept nogil:
-    """``onMetaData``, with or without ``@setDataFrame`` in front, as AMF0 strings."""
-    cdef const uint8_t* h = s.head
-    cdef uint32_t left = s.head_size
-    if s.type == TYPE_DATA_AMF3 and left:
-        h += 1
-        left -= 1
-    if left >= 29 and memcmp(h, b"\x02\x00\x0d@setDataFrame", 16) == 0:
-        h += 16
-        left -= 16
-    return left >= 13 and memcmp(h, b"\x02\x00\x0aonMetaData", 13) == 0
 
 
 cdef int rtmp_control(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
@@ -317,7 +183,7 @@ cdef int rtmp_message(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
             rtmp_media(c, s)
         else:
             rtmp_order(c, s, 2)
-            c.metadata += is_metadata(s)
+            c.metadata += is_metadata(s.head, s.head_size, s.type == TYPE_DATA_AMF3)
     elif c.command_csid == c.current + 1:
         c.command_csid = 0
         c.command_type = s.type
@@ -333,7 +199,8 @@ cdef void rtmp_begin(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
         c.errors[RTMP_MESSAGE_LENGTH] += 1
     memset(s.head, 0, RTMP_HEAD)
     s.left = s.length
-    s.head_size = s.nal_begin = s.nal_left = s.nal_have = s.nal_value = 0
+    s.head_size = s.nal_begin = 0
+    memset(&s.nals, 0, sizeof(nal_walk_t))
     if s.type == TYPE_COMMAND or s.type == TYPE_COMMAND_AMF3:
         if s.length > RTMP_COMMAND or c.command_csid:
             c.errors[RTMP_BAD_COMMAND] += 1
@@ -342,7 +209,7 @@ cdef void rtmp_begin(rtmp_check_t* c, rtmp_csid_t* s) noexcept nogil:
             c.command_size = 0
 
 
-# ---- chunks -------------------------------------------------------------------------------------------------------------------
+# ---- chunks ----------------------------------------------------------------------------------------------------------
 
 cdef size_t rtmp_payload(rtmp_check_t* c, const uint8_t* d, size_t size, int* wanted) noexcept nogil:
     """A piece of the chunk under way; returns the bytes taken."""
@@ -359,12 +226,13 @@ cdef size_t rtmp_payload(rtmp_check_t* c, const uint8_t* d, size_t size, int* wa
         s.head_size += <uint32_t>take
     if s.type == TYPE_VIDEO:
         if s.nal_begin:
-            walk_nal(c, s, d, size)
-        elif done < NAL_DECIDED <= done + size:
-            s.nal_begin = nal_begin(c, s.head)
+            c.errors[RTMP_NAL_LENGTHS] += walk_nal(&s.nals, d, size)
+        elif done < NAL_DECIDED <= done + size and c.nal_length_size:
+            s.nal_begin = nal_begin(s.head)
+            s.nals.length_size = c.nal_length_size
             if s.nal_begin:
-                walk_nal(c, s, s.head + s.nal_begin, NAL_DECIDED - s.nal_begin)
-                walk_nal(c, s, d + (NAL_DECIDED - done), size - (NAL_DECIDED - done))
+                c.errors[RTMP_NAL_LENGTHS] += walk_nal(&s.nals, s.head + s.nal_begin, NAL_DECIDED - s.nal_begin)
+                c.errors[RTMP_NAL_LENGTHS] += walk_nal(&s.nals, d + (NAL_DECIDED - done), size - (NAL_DECIDED - done))
     elif c.command_csid == c.current + 1:
         memcpy(c.command + c.command_size, d, size)
         c.command_size += <uint32_t>size
@@ -493,7 +361,7 @@ cdef int rtmp_check(rtmp_check_t* c, const uint8_t* data, size_t size, size_t* u
     return wanted
 
 
-# ---- as Python ----------------------------------------------------------------------------------------------------------------
+# ---- as Python -------------------------------------------------------------------------------------------------------
 
 cdef dict rtmp_check_error_counts(const rtmp_check_t* c):
     return {RTMP_ERRORS[i]: c.errors[i] for i in range(RTMP_ERROR_KINDS) if c.errors[i]}

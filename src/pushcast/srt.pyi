@@ -1,10 +1,7 @@
 """SRT callers over libsrt."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import final
-
-from pushcast.transport import Transport
 
 @final
 class SrtCaller:
@@ -28,25 +25,3 @@ class SrtCaller:
 
     @property
     def closed(self) -> bool: ...
-
-@final
-class SrtConnector:
-    """Waits for the connects of one event loop, without a thread."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
-    def connect(
-        self, caller: SrtCaller, family: int, address: tuple[str, int] | tuple[str, int, int, int]
-    ) -> asyncio.Future[int | None]:
-        """A future: None when the peer has accepted, else libsrt's reject reason.  Cancelling it stops the waiting."""
-
-@final
-class SrtTransport(Transport):
-    """The sending side of a connected caller, whose socket it takes.  ``close()`` may block: not on the event loop."""
-
-    def __init__(self, caller: SrtCaller, datagram_bytes: int = 1316) -> None: ...
-    @property
-    def connected(self) -> bool:
-        """False once the connection is broken or closed."""
-
-    def stats(self) -> dict[str, int | float]:
-        """libsrt's sender-side figures, units in the names; empty once the connection is gone."""

@@ -23,7 +23,9 @@ from pushcast.egress.srt_rejection import rejection
 from pushcast.egress.url import require_port, split_url
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, ResolveError
 from pushcast.media import Container
-from pushcast.srt import SrtCaller, SrtConnector, SrtTransport
+from pushcast.srt import SrtCaller
+from pushcast.srtconnector import SrtConnector
+from pushcast.srttransport import SrtTransport
 
 # A wanted stop waits no longer than this for acknowledgements, and as long again for the peer's latency.
 FAREWELL_S = 2.0

@@ -22,7 +22,7 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
-from pushcast import nal
+from pushcast import aac, nal, videoconfig
 from pushcast.errors import MediaError
 from pushcast.media import Codec, Kind, Track
 
@@ -68,7 +68,8 @@ class _Plain:
     """Frames that the container already holds as pushcast wants them; its config record is checked, not made."""
 
     def __init__(self, codec: Codec, config: bytes) -> None:
-        check = {Codec.H264: nal.parse_avcc, Codec.HEVC: nal.parse_hvcc, Codec.AAC: nal.parse_asc}.get(codec)
+        video = {Codec.H264: videoconfig.parse_avcc, Codec.HEVC: videoconfig.parse_hvcc}
+        check = {**video, Codec.AAC: aac.parse_asc}.get(codec)
         if check is not None:
             check(config)
         self.config: bytes | None = config
@@ -103,7 +104,8 @@ class _AnnexB:
             for kind in self._kinds
         )
         if all(sets) and sets != self._sets:
-            self.config = nal.build_avcc(*sets) if self.codec is Codec.H264 else nal.build_hvcc(*sets)
+            avc = self.codec is Codec.H264
+            self.config = videoconfig.build_avcc(*sets) if avc else videoconfig.build_hvcc(*sets)
             self._sets = sets
 
 
@@ -116,7 +118,7 @@ class _Adts:
     def convert(self, data: bytes) -> list[bytes]:
         frames = []
         while data:
-            header = nal.parse_adts(data)
+            header = aac.parse_adts(data)
             if header.frame_size > len(data):
                 raise MediaError(f"an ADTS frame of {header.frame_size} bytes, {len(data)} are there")
             self.config = header.asc

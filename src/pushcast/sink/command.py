@@ -89,7 +89,7 @@ def rtmp(host: str, ports: Sequence[int], count: int | None, seconds: float | No
     """RTMP publishers, whatever their app and stream name."""
     from pushcast.sink.rtmp import Dialogue
     from pushcast.sink.tcp import allow_connections, open_listeners
-    from pushcast.sinktcp import RtmpSink
+    from pushcast.sinkrtmp import RtmpSink
 
     listeners = open_listeners(host, ports)
     bound = [sock.getsockname()[1] for sock in listeners]

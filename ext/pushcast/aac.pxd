@@ -1,0 +1,1 @@
+"""AAC headers are read and written by Python functions alone: see aac.pyx."""

@@ -1,0 +1,156 @@
+"""AAC headers: AudioSpecificConfig and ADTS, ISO 14496-3 1.6.2 and 1.A.2.
+
+Bytes in, facts out, and back; what cannot be parsed or said raises MediaError, whatever the bytes are.
+"""
+from dataclasses import dataclass
+
+from libc.stdint cimport uint64_t
+
+from pushcast.bits cimport Bits
+
+from pushcast.errors import MediaError
+
+# samplingFrequencyIndex: ISO 14496-3 table 1.18.
+_SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+# channelConfiguration to channels: ISO 14496-3 table 1.19; 0 is "see the program_config_element".
+_CHANNELS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
+_EXPLICIT_RATE = 15
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """What an AudioSpecificConfig says.  See aac.pyi."""
+
+    object_type: int
+    sample_rate: int
+    channels: int
+    frequency_index: int
+    channel_config: int
+    sbr: bool = False
+    ps: bool = False
+
+
+@dataclass(frozen=True)
+class AdtsHeader:
+    """What an ADTS header says; sizes in bytes, frame_size with the header."""
+
+    asc: bytes
+    header_size: int
+    frame_size: int
+
+
+cdef uint64_t _object_type(Bits bits) except? 0xFFFFFFFFFFFFFFFF:
+    cdef uint64_t value = bits.u(5)
+    return 32 + bits.u(6) if value == 31 else value
+
+
+cdef tuple _sample_rate(Bits bits):
+    """(frequency index, Hz); an index of 15 is followed by the rate itself."""
+    index = bits.u(4)
+    if index == _EXPLICIT_RATE:
+        rate = bits.u(24)
+        if rate == 0:
+            raise MediaError("AudioSpecificConfig: sample rate 0")
+        return index, rate
+    if index >= len(_SAMPLE_RATES):
+        raise MediaError(f"AudioSpecificConfig: frequency index {index} is reserved")
+    return index, _SAMPLE_RATES[index]
+
+
+def parse_asc(data):
+    cdef Bits bits = Bits(bytes(data), "AudioSpecificConfig")
+    sbr = ps = False
+    object_type = _object_type(bits)
+    index, rate = _sample_rate(bits)
+    core_rate = rate
+    channel_config = bits.u(4)
+    if channel_config not in _CHANNELS:
+        raise MediaError(f"AudioSpecificConfig: channel configuration {channel_config} is reserved")
+    if object_type in (5, 29):
+        sbr, ps = True, object_type == 29
+        rate = _sample_rate(bits)[1]
+        object_type = _object_type(bits)
+    elif object_type in (1, 2, 3, 4) and channel_config:
+        sbr, ps, rate = _sync_extension(bits, rate)
+    if object_type == 0:
+        raise MediaError("AudioSpecificConfig: audio object type 0")
+    if index == _EXPLICIT_RATE and core_rate in _SAMPLE_RATES:
+        index = _SAMPLE_RATES.index(core_rate)
+    channels = 2 if ps else _CHANNELS[channel_config]
+    return AudioConfig(object_type, rate, channels, index, channel_config, sbr, ps)
+
+
+cdef tuple _sync_extension(Bits bits, rate):
+    """(sbr, ps, rate) of the backward compatible signalling behind GASpecificConfig: ISO 14496-3 1.6.2.1 and 4.4.1."""
+    # Some encoders leave GASpecificConfig out or cut it short; the core is known by now.
+    if bits.left() < 3:
+        return False, False, rate
+    bits.skip(1)
+    if bits.u(1):
+        bits.skip(min(bits.left(), 14))
+    if bits.left() < 1 or bits.u(1) or bits.left() < 17 or bits.u(11) != 0x2B7 or _object_type(bits) != 5:
+        return False, False, rate
+    if bits.left() < 1 or not bits.u(1):
+        return False, False, rate
+    rate = _sample_rate(bits)[1]
+    ps = bits.left() >= 12 and bits.u(11) == 0x548 and bits.u(1) == 1
+    return True, ps, rate
+
+
+def build_asc(object_type, sample_rate, channel_config):
+    if not (1 <= object_type <= 30 or 32 <= object_type <= 95):
+        raise MediaError(f"AudioSpecificConfig: audio object type {object_type} cannot be written")
+    if channel_config not in _CHANNELS:
+        raise MediaError(f"AudioSpecificConfig: channel configuration {channel_config} is reserved")
+    if not 0 < sample_rate < 1 << 24:
+        raise MediaError(f"AudioSpecificConfig: sample rate {sample_rate} does not fit 24 bits")
+    value, count = (object_type, 5) if object_type < 31 else (31 << 6 | object_type - 32, 11)
+    if sample_rate in _SAMPLE_RATES:
+        value, count = value << 4 | _SAMPLE_RATES.index(sample_rate), count + 4
+    else:
+        value, count = value << 28 | _EXPLICIT_RATE << 24 | sample_rate, count + 28
+    # GASpecificConfig follows: frames of 1024 samples, no core coder, no extension.
+    value, count = value << 7 | channel_config << 3, count + 7
+    size = (count + 7) // 8
+    return (value << (8 * size - count)).to_bytes(size, "big")
+
+
+def parse_adts(data):
+    head = bytes(data[:9])
+    if len(head) < 7:
+        raise MediaError(f"ADTS header: expected at least 7 bytes, got {len(head)}")
+    if head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        raise MediaError(f"ADTS header: expected sync word FFF and layer 0, got {head[:2].hex()}")
+    header_size = 7 if head[1] & 1 else 9
+    index = head[2] >> 2 & 15
+    if index >= len(_SAMPLE_RATES):
+        raise MediaError(f"ADTS header: frequency index {index} is not allowed")
+    channel_config = (head[2] & 1) << 2 | head[3] >> 6
+    frame_size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    if frame_size <= header_size:
+        raise MediaError(f"ADTS header: frame of {frame_size} bytes does not hold its header of {header_size}")
+    if head[6] & 3:
+        raise MediaError(f"ADTS header: {1 + (head[6] & 3)} raw data blocks in one frame, expected 1")
+    return AdtsHeader(build_asc((head[2] >> 6) + 1, _SAMPLE_RATES[index], channel_config), header_size, frame_size)
+
+
+def build_adts(asc, frame_size):
+    config = parse_asc(asc)
+    if not 1 <= config.object_type <= 4:
+        raise MediaError(f"ADTS carries AAC audio object types 1 to 4, got {config.object_type}")
+    if config.frequency_index == _EXPLICIT_RATE:
+        raise MediaError(f"ADTS has no frequency index for {config.sample_rate} Hz")
+    if not 1 <= config.channel_config <= 7:
+        raise MediaError(f"ADTS carries channel configurations 1 to 7, got {config.channel_config}")
+    size = frame_size + 7
+    if not 7 < size < 1 << 13:
+        raise MediaError(f"ADTS: frame of {frame_size} bytes, 1 to 8184 fit")
+    return bytes((
+        0xFF,
+        0xF1,
+        config.object_type - 1 << 6 | config.frequency_index << 2 | config.channel_config >> 2,
+        (config.channel_config & 3) << 6 | size >> 11,
+        size >> 3 & 0xFF,
+        (size & 7) << 5 | 0x1F,
+        0xFC,
+    ))

@@ -1,0 +1,6 @@
+"""SrtTransport: see srttransport.pyx."""
+from pushcast.transport cimport Transport
+
+
+cdef class SrtTransport(Transport):
+    pass

@@ -1,0 +1,43 @@
+"""AAC headers: AudioSpecificConfig and ADTS.  Whatever cannot be parsed or said raises MediaError."""
+
+from dataclasses import dataclass
+
+ReadableBuffer = bytes | bytearray | memoryview
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """An AudioSpecificConfig (ISO 14496-3 1.6.2).
+
+    ``object_type`` and ``frequency_index`` are those of the core coder, which is what ADTS needs; ``sample_rate`` (Hz)
+    and ``channels`` are those of the decoded output when SBR or PS is signalled explicitly.  ``frequency_index`` is 15
+    for a rate outside the standard's table; ``channels`` is 0 when only a program_config_element would tell.
+    """
+
+    object_type: int
+    sample_rate: int
+    channels: int
+    frequency_index: int
+    channel_config: int
+    sbr: bool = ...
+    ps: bool = ...
+
+@dataclass(frozen=True)
+class AdtsHeader:
+    """An ADTS header, ISO 14496-3 1.A.2.
+
+    ``asc``: the AudioSpecificConfig it amounts to; ``header_size``: 7 or 9; ``frame_size``: bytes with the header.
+    """
+
+    asc: bytes
+    header_size: int
+    frame_size: int
+
+def parse_asc(data: ReadableBuffer) -> AudioConfig: ...
+def build_asc(object_type: int, sample_rate: int, channel_config: int) -> bytes:
+    """AudioSpecificConfig of plain AAC with frames of 1024 samples; ``sample_rate`` in Hz."""
+
+def parse_adts(data: ReadableBuffer) -> AdtsHeader:
+    """The header at the start of data; only frames of one raw data block are taken."""
+
+def build_adts(asc: ReadableBuffer, frame_size: int) -> bytes:
+    """The 7-byte ADTS header of a raw frame of frame_size bytes; MediaError when ADTS cannot say what asc says."""
