@@ -179,7 +179,9 @@ def test_an_id_is_free_at_once_twenty_times(tmp_path: Path, clip: Path) -> None:
 
 
 def check_rounds(protocol: str, summary: dict[str, Any], rounds: int) -> None:
-    assert summary["errors"] == 0, f"{protocol}: {[row['errors'] for row in summary['senders'] if row['errors']]}"
+    # One that was stopped while it still connected never came to publish, and that is all that may be said against it.
+    found = [row["errors"] for row in summary["senders"] if set(row["errors"]) - {"no_publish"}]
+    assert not found, f"{protocol}: {found}"
     sending = [row for row in summary["senders"] if row["bytes"]]
     assert rounds // 2 + 1 <= len(sending) <= rounds + 1, f"{protocol}: {len(sending)} connections"
     assert not any(row.get("cut") for row in summary["senders"]), f"{protocol}: a connection ended in the middle"
