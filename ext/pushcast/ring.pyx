@@ -15,6 +15,8 @@ cimport cython
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from pushcast.monotonic cimport monotonic_ns
+
 from pushcast.errors import MediaError
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -29,15 +31,8 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from *:
     """
-    #include <time.h>
-    static int64_t pushcast_monotonic_ns(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
     #define PUSHCAST_MAP_FAILED(p) ((p) == MAP_FAILED)
     """
-    int64_t monotonic_ns "pushcast_monotonic_ns"() noexcept nogil
     bint map_failed "PUSHCAST_MAP_FAILED"(void* p) noexcept nogil
 
 cdef int64_t TICKS_PER_SECOND = 90000

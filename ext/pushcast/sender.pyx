@@ -29,11 +29,12 @@ from pushcast.cursor cimport (
     cursor_free,
     cursor_slot,
 )
+from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport Ring, load_acquire, store_release
 from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
 from pushcast.wakeup cimport (
-    arm_timer, close_fd, drain_fd, monotonic_ns, new_eventfd, new_timerfd, pthread_mutex_destroy, pthread_mutex_init,
+    arm_timer, close_fd, drain_fd, new_eventfd, new_timerfd, pthread_mutex_destroy, pthread_mutex_init,
     pthread_mutex_lock, pthread_mutex_unlock, wait_for, wake,
 )
 

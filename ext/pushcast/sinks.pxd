@@ -3,13 +3,6 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pushcast.tscheck cimport ts_check_t
 
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec* now)
-
 cdef extern from *:
     """
     #define PUSHCAST_SILENT_NS ((int64_t)2000 * 1000000)
@@ -22,12 +15,6 @@ ctypedef struct arrival_t:
     int64_t first_ns         # CLOCK_MONOTONIC; 0 before the first
     int64_t last_ns
     int64_t longest_gap_ns   # between two arrivals
-
-
-cdef inline int64_t monotonic_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
 cdef inline void arrived(arrival_t* a, size_t size, int64_t now_ns) noexcept nogil:

@@ -13,10 +13,12 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
+from posix.time cimport timespec
 
 import os
 import socket
 
+from pushcast.monotonic cimport monotonic_ns
 from pushcast.verifyts cimport ts_check_datagram, ts_check_error_counts, ts_check_errors, ts_check_figures, ts_check_init
 
 cdef extern from "<sys/epoll.h>" nogil:

@@ -12,6 +12,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from posix.time cimport timespec
 
 import socket as system_socket
 
@@ -20,7 +21,8 @@ from pushcast.libsrt cimport (
     sockaddr_in, sockaddr_in6, sockaddr_storage, srt_accept, srt_bistats, srt_close, srt_getlasterror,
     srt_getlasterror_str, srt_getsockflag, srt_getsockname, srt_listen, srt_recvmsg2, srt_setsockflag,
 )
-from pushcast.sinks cimport SILENT_NS, arrived, monotonic_ns, timespec
+from pushcast.monotonic cimport monotonic_ns
+from pushcast.sinks cimport SILENT_NS, arrived
 from pushcast.srt cimport SrtCaller
 from pushcast.verifyts cimport ts_check_datagram, ts_check_error_counts, ts_check_errors, ts_check_figures, ts_check_init
 

@@ -11,7 +11,8 @@ from libc.stdlib cimport calloc, free, malloc
 import os
 import socket
 
-from pushcast.sinks cimport SILENT_NS, arrived, monotonic_ns
+from pushcast.monotonic cimport monotonic_ns
+from pushcast.sinks cimport SILENT_NS, arrived
 from pushcast.tscheck cimport ts_check_t
 from pushcast.verifyts cimport ts_check_error_counts, ts_check_errors, ts_check_figures, ts_check_init, ts_check_stream
 

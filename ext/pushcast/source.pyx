@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 
 from pushcast.frame cimport FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Frame
+from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_at
 
@@ -24,17 +25,6 @@ from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.flv import RtmpMuxer
 from pushcast.media import Container, Kind
 from pushcast.mpegts import TsMuxer
-
-cdef extern from *:
-    """
-    #include <time.h>
-    static int64_t source_monotonic_ns(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
-    """
-    int64_t monotonic_ns "source_monotonic_ns"() noexcept nogil
 
 MUXERS = {Container.MPEGTS: TsMuxer, Container.RTMP: RtmpMuxer}
 

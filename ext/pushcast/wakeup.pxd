@@ -15,11 +15,6 @@ cdef extern from *:
     #include <time.h>
     #include <unistd.h>
 
-    static int64_t wakeup_monotonic_ns(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
     static void wakeup_arm_timer(int fd, int64_t first_ns, int64_t every_ns) {
         struct itimerspec when;
         when.it_value.tv_sec = first_ns / 1000000000;
@@ -44,7 +39,6 @@ cdef extern from *:
     static int wakeup_new_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
     static int wakeup_new_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
     """
-    int64_t monotonic_ns "wakeup_monotonic_ns"() noexcept nogil
     # -1 and errno when no file descriptor is left.
     int new_timerfd "wakeup_new_timerfd"() noexcept nogil
     int new_eventfd "wakeup_new_eventfd"() noexcept nogil
