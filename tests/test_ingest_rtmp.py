@@ -289,6 +289,25 @@ async def test_unsupported_media_ends_the_connection_with_the_reason(
     assert reasons(log) == ["audio: found FLV format 2, expected 10 (AAC)"]
 
 
+async def test_a_track_that_comes_late_is_left_out_and_said_once(
+    ingest: RtmpIngest, registry: Registry, log: pytest.LogCaptureFixture
+) -> None:
+    publisher = await Publisher(ingest.port).publish("s")
+    await publisher.media(18, 0, encode("@setDataFrame", "onMetaData", EcmaArray(width=640.0)))
+    await publisher.media(9, 0, VIDEO_HEADER)
+    await publisher.picture(0)
+    stream = await live(registry, "first", "one", "s")
+    for _ in range(2):
+        await publisher.media(8, 40, AUDIO_HEADER)
+        await publisher.media(8, 40, b"\xaf\x01sound")
+    await publisher.picture(1)
+    await until(lambda: stream.source.frame_count == 2)
+    assert [track.id for track in stream.tracks] == [0]
+    late = [text for text in log.messages if "left out" in text]
+    assert late == ["stream first/one/s: a track came after the stream was announced: left out"]
+    publisher.writer.close()
+
+
 HOSTILE = [
     (b"GET / HTTP/1.1\r\n\r\n", "RTMP handshake: expected version 3 from the client, got 71"),
     (b"\x03" + bytes(3072) + b"\xc5", "RTMP chunk stream 5: expected fmt 0 in its first chunk, got fmt 3"),

@@ -26,6 +26,8 @@ from pushcast.rtmp.server import ServerConnection
 from pushcast.source import Source
 from pushcast.stream import Registry, Stream
 
+_log = logger("ingest.rtmp")
+
 PUBLISH_DEADLINE_S = 10.0  # from the TCP connection to publish
 TRACKS_DEADLINE_S = 30.0  # from publish to tracks that can be decoded
 IDLE_DEADLINE_S = 30.0  # without a byte
@@ -55,7 +57,6 @@ class RtmpIngest:
         self.port = port
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.refused_strangers = 0
-        self._log = logger("ingest.rtmp")
         self._connections: set[_PublisherConnection] = set()
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -103,7 +104,7 @@ class RtmpIngest:
         for connection in list(self._connections):
             connection.check_deadlines(now)
         if self.refused_strangers:
-            self._log.warning(
+            _log.warning(
                 "%d connections refused: expected at most %d that do not publish", self.refused_strangers, MAX_STRANGERS
             )
             self.refused_strangers = 0
@@ -121,7 +122,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         self._reader = ChunkReader(STRANGER_BYTES, STRANGER_BYTES)
         self._connection = ServerConnection(self._reader, int(time.monotonic() * 1000))
         self._transport: asyncio.Transport | None = None
-        self._log = Prefixed(logger("ingest.rtmp"), "publisher")
+        self._log = Prefixed(_log, "publisher")
         self._place = ("", "")  # vhost and app
         self._host = ""
         self._publication: _Publication | None = None
@@ -138,7 +139,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         peer = transport.get_extra_info("peername")
         self._host = _endpoint(peer) if peer else "unknown"
-        self._log = Prefixed(logger("ingest.rtmp"), f"publisher {self._host}")
+        self._log = Prefixed(_log, f"publisher {self._host}")
         self._entered = self._ingest.enter(self)
         if not self._entered:
             self.abort()
@@ -286,9 +287,15 @@ class _Publication:
         self.source = Source(*registry.timeline(vhost, app, name))
         self.sink = FlvInput(self.source)
         self.stream: Stream | None = None
+        self._late_tracks_told = False
 
     def announce_when_ready(self) -> None:
-        if self.stream is not None or not self.sink.ready:
+        if self.stream is not None:
+            if self.sink.late_tracks and not self._late_tracks_told:
+                self._late_tracks_told = True
+                _log.warning("stream %s: a track came after the stream was announced: left out", self.stream.label)
+            return
+        if not self.sink.ready:
             return
         self.sink.freeze()
         vhost, app, name = self._name
