@@ -21,7 +21,7 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt", "bits", "monotonic", "wakeup", "tscheck"],
+    ["wire", "frame", "libsrt", "bits", "monotonic", "epoll", "wakeup", "tscheck"],
     ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "verifypsi", "verifypes", "verifyflv"],
     ["sps", "pes", "muxer", "srtconnector", "srttransport", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor"],

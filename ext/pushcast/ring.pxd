@@ -74,7 +74,6 @@ cdef class Ring:
 
     cdef uint8_t* reserve(self, size_t size) except NULL
     cdef uint64_t commit(self, uint32_t lead, uint32_t size, int64_t dts, uint32_t flags, uint32_t track) except? 0xFFFFFFFFFFFFFFFF
-    cdef const uint8_t* bytes_at(self, const Span* span) noexcept nogil
     cdef bint _short_of_media(self) noexcept
     cdef void _measure(self, uint32_t size, int64_t dts, uint32_t flags) noexcept
     cdef const Span* _at(self, uint64_t seq) except NULL

@@ -165,9 +165,6 @@ cdef class Ring:
             self.window_bytes = 0
         self.window_bytes += size
 
-    cdef const uint8_t* bytes_at(self, const Span* span) noexcept nogil:
-        return self.c.arena + span.offset
-
     def end(self):
         """No more spans will come; cursors that reach the head are done."""
         store_release(&self.c.ended, 1)

@@ -18,22 +18,9 @@ from posix.time cimport timespec
 import os
 import socket
 
+from pushcast.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLIN, epoll_create1, epoll_ctl, epoll_event, epoll_wait
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.verifyts cimport ts_check_datagram, ts_check_error_counts, ts_check_errors, ts_check_figures, ts_check_init
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        uint32_t u32
-
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int EPOLLIN
-    int EPOLL_CTL_ADD
-    int EPOLL_CLOEXEC
-    int epoll_create1(int flags)
-    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
-    int epoll_wait(int epfd, epoll_event* events, int maxevents, int timeout_ms)
 
 cdef extern from "<sys/socket.h>" nogil:
     struct iovec:

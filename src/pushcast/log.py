@@ -45,6 +45,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
+def endpoint(host: str, port: int) -> str:
+    """``host:port`` for messages, IPv6 literals in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Prefixed(logging.LoggerAdapter[logging.Logger]):
     """A child logger that says which object speaks: ``push default/app/p1: connecting``."""
 

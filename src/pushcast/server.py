@@ -22,7 +22,7 @@ from pushcast.egress.fanout import FanOut
 from pushcast.errors import ConfigError, TransportError
 from pushcast.ingest.file import FileSource
 from pushcast.ingest.rtmp import RtmpIngest
-from pushcast.log import logger
+from pushcast.log import endpoint, logger
 from pushcast.scheduler import Scheduler
 from pushcast.source import Clock
 from pushcast.stream import Registry
@@ -105,7 +105,7 @@ async def _listen_rtmp(ingest: RtmpIngest) -> None:
         await ingest.start()
     except OSError as error:
         raise _cannot_listen("rtmp", ingest.host, ingest.port, error) from error
-    _log.info("rtmp: listening on %s", _endpoint(ingest.host, ingest.port))
+    _log.info("rtmp: listening on %s", endpoint(ingest.host, ingest.port))
 
 
 async def _listen_api(api: Api, config: Config) -> None:
@@ -113,16 +113,12 @@ async def _listen_api(api: Api, config: Config) -> None:
         host, port = await api.start(config.api.host, config.api.port)
     except OSError as error:
         raise _cannot_listen("api", config.api.host, config.api.port, error) from error
-    _log.info("api: listening on http://%s", _endpoint(host, port))
+    _log.info("api: listening on http://%s", endpoint(host, port))
 
 
 def _cannot_listen(section: str, host: str, port: int, error: OSError) -> TransportError:
     reason = error.strerror or str(error)
-    return TransportError(f"{section}.port: cannot listen on {_endpoint(host, port)}: {reason}")
-
-
-def _endpoint(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return TransportError(f"{section}.port: cannot listen on {endpoint(host, port)}: {reason}")
 
 
 def _play_files(config: Config, registry: Registry) -> list[asyncio.Task[None]]:

@@ -13,15 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from pushcast.log import endpoint
 from pushcast.media import Container
 
 if TYPE_CHECKING:
     from pushcast.transport import Transport
-
-
-def endpoint(host: str, port: int) -> str:
-    """``host:port`` for messages, IPv6 literals in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True)

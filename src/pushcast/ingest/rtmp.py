@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pushcast.chunk import ChunkReader
 from pushcast.errors import Conflict, EngineError, NotFound
 from pushcast.flvinput import FlvInput
-from pushcast.log import Prefixed, logger, printable
+from pushcast.log import Prefixed, endpoint, logger, printable
 from pushcast.rtmp.events import Accept, Connect, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
 from pushcast.rtmp.server import ServerConnection
 from pushcast.source import Source
@@ -138,7 +138,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         peer = transport.get_extra_info("peername")
-        self._host = _endpoint(peer) if peer else "unknown"
+        self._host = endpoint(*peer[:2]) if peer else "unknown"
         self._log = Prefixed(_log, f"publisher {self._host}")
         self._entered = self._ingest.enter(self)
         if not self._entered:
@@ -308,11 +308,6 @@ class _Publication:
             self._registry.remove(self.stream)
         self.source.end()
         self._held.close()
-
-
-def _endpoint(address: tuple[str, int]) -> str:
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _app(app: str) -> str:
