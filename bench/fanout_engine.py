@@ -113,7 +113,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "us_per_send": round(cpu_s * 1e6 / max(sends, 1), 3),
         "us_per_datagram": round(cpu_s * 1e6 / (sent / DATAGRAM_BYTES), 3) if protocol != "tcp" and sent else 0.0,
         "longest_gap_ms": gap_ms,
-        "latest_slot_ms": round(sender.late_ns_max / 1e6, 2),
+        "latest_slot_ms": round(sender.statistics()["late_us_max"] / 1e3, 2),
         "short_sends": closed.short_sends - opened.short_sends,
         "refused": sum(total["refused"] for total in totals),
         "total_bytes": sum(total["sent_bytes"] for total in totals),

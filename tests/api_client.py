@@ -66,7 +66,7 @@ class Client:
 @contextlib.asynccontextmanager
 async def serving(apps: dict[str, tuple[str, ...]] | None = None, token: str = TOKEN) -> AsyncIterator[Client]:
     built = Engine(apps)
-    api = Api(built.registry, built.scheduler, token)
+    api = Api(built.registry, built.scheduler, built.fanout, token)
     _, port = await api.start("127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession() as session:

@@ -67,12 +67,12 @@ class LiveStream:
             self._frames += 1
 
     @contextlib.asynccontextmanager
-    async def playing(self) -> AsyncIterator[None]:
+    async def playing(self, padding_bytes: int = 400) -> AsyncIterator[None]:
         """Feed it at 25 frames per second until the block ends."""
 
         async def play() -> None:
             while True:
-                self.feed()
+                self.feed(padding_bytes=padding_bytes)
                 await asyncio.sleep(0.04)
 
         task = asyncio.create_task(play())

@@ -23,7 +23,7 @@ from live import until
 
 from pushcast.chunk import ChunkReader, write_message
 from pushcast.egress import rtmp
-from pushcast.egress.fanout import Attachment, FanOut
+from pushcast.egress.fanout import Attachment, FanOut, Pace
 from pushcast.egress.rtmp import RtmpLink, RtmpProtocol, RtmpTarget, send_buffer_bytes
 from pushcast.errors import (
     ConnectionLost,
@@ -471,7 +471,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest_asyncio.fixture
 async def fanout() -> AsyncIterator[FanOut]:
-    made = FanOut(tcp_ms=8)
+    made = FanOut(tcp=Pace(8, 8))
     yield made
     await made.close()
 

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import socket
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from srt_peer import srt_listener, until
 
-from pushcast.egress.multiplexer import MAX_BYTES_PER_S, MAX_SOCKETS, PortKey, Ports
+from pushcast.egress.multiplexer import ASSUMED_BYTES_PER_S, MAX_BYTES_PER_S, MAX_SOCKETS, PortKey, PortLoad, Ports
 from pushcast.egress.srt import SrtProtocol, SrtTarget, sender_buffers
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, ResolveError, Retry, SrtError
 from pushcast.media import Container
@@ -283,34 +284,68 @@ def test_the_send_buffer_grows_with_rate_and_latency():
     assert sender_buffers(1_000_000, 400, 1316)["sndbuf"] >= 1_000_000
 
 
+@contextmanager
+def bound(ports, count, bytes_per_s=1000, **key):
+    """Leases of so many callers."""
+    callers = [SrtCaller() for _ in range(count)]
+    try:
+        yield [ports.bind(caller, PortKey(socket.AF_INET, **key), bytes_per_s) for caller in callers]
+    finally:
+        for caller in callers:
+            caller.close()
+
+
+def sockets(ports):
+    return [load.sockets for load in ports.loads()]
+
+
 def test_callers_fill_a_port_before_the_next_is_opened():
-    ports = Ports()
-    key = PortKey(socket.AF_INET)
-    callers = [SrtCaller() for _ in range(MAX_SOCKETS + 3)]
-    leases = [ports.bind(caller, key, 1000) for caller in callers]
-    assert ports.counts() == [MAX_SOCKETS, 3]
-    leases[0].give_back()
-    leases[0].give_back()
-    assert ports.counts() == [MAX_SOCKETS - 1, 3]
-    for lease in leases[-3:]:
-        lease.give_back()
-    assert ports.counts() == [MAX_SOCKETS - 1]
-    for caller in callers:
-        caller.close()
+    ports = Ports(spare_cores=1)
+    with bound(ports, MAX_SOCKETS + 3) as leases:
+        assert sockets(ports) == [MAX_SOCKETS, 3]
+        leases[0].give_back()
+        leases[0].give_back()
+        assert sockets(ports) == [MAX_SOCKETS - 1, 3]
+        for lease in leases[-3:]:
+            lease.give_back()
+        assert sockets(ports) == [MAX_SOCKETS - 1]
     for lease in leases:
         lease.give_back()
-    assert ports.counts() == []
+    assert sockets(ports) == []
+
+
+def test_ports_are_half_filled_while_there_are_cores_to_spare():
+    ports = Ports(spare_cores=3)
+    with bound(ports, 3 * MAX_SOCKETS + 2):
+        # The third is the last with a core of its own; then all are filled, then there is another.
+        assert sockets(ports) == [MAX_SOCKETS, MAX_SOCKETS, MAX_SOCKETS, 2]
+    ports = Ports(spare_cores=3)
+    with bound(ports, MAX_SOCKETS // 2 + 2):
+        assert sockets(ports) == [MAX_SOCKETS // 2, 2]
+
+
+def test_an_overloaded_port_takes_no_more_callers():
+    ports = Ports(spare_cores=1)
+    with bound(ports, 2) as first:
+        first[0].strained = True
+        with bound(ports, 2):
+            assert [(load.sockets, load.overloaded) for load in ports.loads()] == [(2, 1), (2, 0)]
+            first[0].strained = False
+            with bound(ports, 1):
+                assert [(load.sockets, load.overloaded) for load in ports.loads()] == [(3, 0), (2, 0)]
+
+
+def test_a_rate_that_is_not_known_yet_counts_as_an_assumed_one():
+    ports = Ports(spare_cores=1)
+    with bound(ports, 1, bytes_per_s=0):
+        assert ports.loads() == [PortLoad(1, ASSUMED_BYTES_PER_S, 0)]
 
 
 @pytest.mark.parametrize(("encrypted", "on_one"), [(False, 5), (True, 1)])
 def test_a_port_carries_a_bounded_rate(encrypted, on_one):
-    ports = Ports()
-    callers = [SrtCaller() for _ in range(6)]
-    for caller in callers:
-        ports.bind(caller, PortKey(socket.AF_INET, encrypted=encrypted), MAX_BYTES_PER_S // 5)
-    assert ports.counts()[0] == on_one
-    for caller in callers:
-        caller.close()
+    ports = Ports(spare_cores=1)
+    with bound(ports, 6, MAX_BYTES_PER_S // 5, encrypted=encrypted):
+        assert sockets(ports)[0] == on_one
 
 
 def test_sockets_that_disagree_do_not_share_a_port():
@@ -320,7 +355,7 @@ def test_sockets_that_disagree_do_not_share_a_port():
     keys = [plain, replace(plain, ipttl=9), replace(plain, family=socket.AF_INET6), replace(plain, encrypted=True)]
     for caller, key in zip(callers, keys, strict=True):
         ports.bind(caller, key, 0)
-    assert ports.counts() == [1, 1, 1, 1]
+    assert sockets(ports) == [1, 1, 1, 1]
     for caller in callers:
         caller.close()
 
@@ -342,9 +377,9 @@ async def test_a_port_that_somebody_else_took_is_replaced():
                     await asyncio.sleep(0.02)
         replaced = ports.bind(second, key, 0)
         assert replaced.port.number != lease.port.number
-        assert ports.counts() == [1]
+        assert sockets(ports) == [1]
     lease.give_back()
-    assert ports.counts() == [1]
+    assert sockets(ports) == [1]
     second.close()
 
 
@@ -371,7 +406,7 @@ async def test_a_link_sends_watches_and_closes(protocol):
         await link.close()
         await link.close()
     assert link.transport.closed
-    assert protocol.ports.counts() == []
+    assert sockets(protocol.ports) == []
 
 
 @pytest.mark.parametrize(
@@ -388,7 +423,7 @@ async def test_a_refusal_says_why_and_is_retried_slowly(protocol, listener, quer
             await protocol.connect(protocol.parse(f"srt://127.0.0.1:{peer.port}?{query}", ""), 0)
     assert (caught.value.reject_reason, caught.value.retry) == (reason, Retry.SLOWLY)
     assert "horse" not in str(caught.value)
-    await until(lambda: not protocol.ports.counts())
+    await until(lambda: not protocol.ports.loads())
 
 
 async def test_the_right_passphrase_is_accepted(protocol):
@@ -427,7 +462,7 @@ async def test_the_owner_may_give_up_at_any_time(protocol):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await protocol.connect(target, 0)
-    await until(lambda: not protocol.ports.counts())
+    await until(lambda: not protocol.ports.loads())
 
 
 async def test_encrypted_handshakes_are_spread_and_waiting_costs_no_deadline(protocol):
@@ -467,6 +502,7 @@ async def test_an_option_that_libsrt_refuses_is_not_retried(protocol):
 async def test_two_hundred_pushes_connect_at_once_on_one_port(protocol):
     async with srt_listener(hash=False) as peer:
         url = f"srt://127.0.0.1:{peer.port}?streamid="
+        protocol.ports.spare_cores = 1
         first = await protocol.connect(protocol.parse(url + "first", ""), 312_500)
         await first.close()
         threads = len(os.listdir("/proc/self/task"))
@@ -476,14 +512,14 @@ async def test_two_hundred_pushes_connect_at_once_on_one_port(protocol):
             )
         # One more port at most, two threads; the first one's may be on their way out.
         assert len(os.listdir("/proc/self/task")) <= threads + 2
-        assert protocol.ports.counts() == [200]
+        assert sockets(protocol.ports) == [200]
         for link in links:
             assert link.transport.send(ts_bytes(7, seed=1)) == 1316
         await peer.received(200 * 1316)
         report = await peer.report()
         assert {each["streamid"] for each in report["peers"]} == {f"s{i}" for i in range(200)}
         await asyncio.gather(*(link.close() for link in links))
-    assert protocol.ports.counts() == []
+    assert sockets(protocol.ports) == []
 
 
 def test_the_same_on_uvloop(protocol):

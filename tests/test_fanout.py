@@ -13,7 +13,7 @@ import uvloop
 from live import LiveStream, Peers, UdpSink, until, within
 
 from pushcast.egress import PROTOCOLS, Link
-from pushcast.egress.fanout import FanOut
+from pushcast.egress.fanout import FanOut, Pace
 from pushcast.errors import ConnectionLost, LocalProtocolError, Stalled
 from pushcast.media import Container, FeedKey
 from pushcast.source import Clock, Feed
@@ -34,7 +34,7 @@ def event_loop_policy() -> uvloop.EventLoopPolicy:
 
 @pytest_asyncio.fixture
 async def fanout() -> AsyncIterator[FanOut]:
-    made = FanOut(udp_ms=8, tcp_ms=8)
+    made = FanOut(udp=Pace(8, 8), tcp=Pace(8, 8))
     yield made
     await made.close()
 
@@ -186,7 +186,7 @@ async def test_destinations_go_to_the_least_loaded_thread(live: LiveStream) -> N
         by_worker[key] = by_worker.get(key, 0) + 1
     assert sorted(by_worker.values()) == [1, 2, 2], "the heavy feed's thread got none of the light ones"
     await asyncio.gather(*(attachment.release() for attachment in attachments))
-    assert all(worker.load == (0, 0) for worker in fanout._workers)
+    assert [(each.bytes_per_s, each.udp.destinations) for each in fanout.statistics()] == [(0, 0)] * 3
     await fanout.close()
     sink.close()
 
@@ -205,7 +205,7 @@ async def test_abandoned_is_released_soon(fanout: FanOut, feed: Feed) -> None:
     sink = UdpSink()
     attachment = fanout.attach(feed, await connect("udp", await sink.open()))
     attachment.abandon()
-    await until(lambda: fanout._workers[0].load == (0, 0))
+    await until(lambda: fanout.statistics()[0].bytes_per_s == 0)
     sink.close()
 
 

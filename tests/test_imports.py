@@ -22,8 +22,8 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 # From the bottom up.
 EXTENSION_LAYERS = [
     ["wire", "frame", "libsrt", "bits", "monotonic", "epoll", "wakeup", "tscheck"],
-    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "verifypsi", "verifypes", "verifyflv"],
-    ["sps", "pes", "muxer", "srtconnector", "srttransport", "verifyts", "verifyrtmp"],
+    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "mailbox", "verifypsi", "verifypes", "verifyflv"],
+    ["sps", "pes", "muxer", "srtconnector", "srttransport", "overload", "wheel", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor"],
     ["mpegts", "flv", "sinktcp", "sinksrt"],
     ["source", "sender", "sinkrtmp"],

@@ -15,7 +15,10 @@ ctypedef struct counters_t:
     uint64_t lag_ms              # media time between the cursor and the ring's head, at the last slot
     uint64_t refused             # UDP: ICMP refusals
     uint64_t short_sends         # sends that took less than was offered
-    uint64_t spare[4]            # two cache lines a row: neighbours written by different threads do not share one
+    uint64_t dropped_packets     # SRT: given up because they had become too late
+    uint64_t send_buffer_ms      # SRT: media time that waits for acknowledgement, looked at once a second
+    uint64_t send_buffer_allowed_ms   # SRT: what waits longer comes too late for the peer
+    uint64_t spare[1]            # two cache lines a row: neighbours written by different threads do not share one
 
 
 @cython.final

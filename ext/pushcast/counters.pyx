@@ -22,7 +22,10 @@ COUNTERS = np.dtype([
     ("lag_ms", np.uint64),
     ("refused", np.uint64),
     ("short_sends", np.uint64),
-    ("spare", np.uint64, (4,)),
+    ("dropped_packets", np.uint64),
+    ("send_buffer_ms", np.uint64),
+    ("send_buffer_allowed_ms", np.uint64),
+    ("spare", np.uint64, (1,)),
 ])
 
 cdef enum:
@@ -78,6 +81,9 @@ cdef class CounterTable:
             "lag_ms": row.lag_ms,
             "refused": row.refused,
             "short_sends": row.short_sends,
+            "dropped_packets": row.dropped_packets,
+            "send_buffer_ms": row.send_buffer_ms,
+            "send_buffer_allowed_ms": row.send_buffer_allowed_ms,
         }
 
     def reset_gap(self, size_t index):

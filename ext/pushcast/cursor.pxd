@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from pushcast.counters cimport counters_t
+from pushcast.mailbox cimport control_t
 from pushcast.muxer cimport lead_in_t, peer_t
 from pushcast.ring cimport ring_t
 from pushcast.transport cimport transport_t
@@ -11,11 +12,6 @@ cdef enum:
     CURSOR_RUNNING = 1
     CURSOR_DRAINING = 2          # asked to leave: finish, say the final bytes, be released
     CURSOR_DONE = 3              # lost or released: nothing is sent any more
-
-ctypedef struct control_t:
-    control_t* next
-    size_t size
-    # the bytes follow
 
 ctypedef struct cursor_t:
     ring_t* ring                 # owned by the Destination's Ring object

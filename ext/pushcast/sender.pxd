@@ -3,41 +3,23 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from pushcast.counters cimport CounterTable
-from pushcast.cursor cimport control_t, cursor_t
+from pushcast.cursor cimport cursor_t
+from pushcast.mailbox cimport letter_t, mailbox_t, order_t
+from pushcast.overload cimport overload_t
 from pushcast.ring cimport Ring
 from pushcast.transport cimport Transport
-from pushcast.wakeup cimport pthread_mutex_t
+from pushcast.wheel cimport Wheel, seat_t, wheel_t
 
 cdef enum:
     CLASSES = 3                  # CLASS_UDP, CLASS_SRT, CLASS_TCP of transport.pxd
-    MAX_SLOTS = 64               # of one wheel: 200 ms at 4 ms
 
-ctypedef struct dest_t:
-    cursor_t cursor              # the sender thread's alone between attach and release
-    # under the sender's lock:
-    uint32_t commands            # COMMAND_* not yet taken
-    uint32_t events              # EVENT_* not yet read
-    int event_code
-    int64_t drain_ms
-    control_t* said              # control bytes not yet taken, oldest first
-    control_t** said_end
-    size_t said_bytes
-    dest_t* next_command
-    dest_t* next_event
-    # the sender thread's alone:
-    uint32_t wheel
-    uint32_t slot
-    uint32_t place
+ctypedef struct dest_t:          # the sender thread's alone between attach and release, but for the letter
+    seat_t seat                  # first: a seat on a wheel is its destination
     bint attached
     bint started
-
-ctypedef struct wheel_t:
-    uint32_t slots               # an interval is this many slots
-    int64_t interval_ns
-    uint32_t population          # members of all slots
-    dest_t** members[MAX_SLOTS]
-    uint32_t count[MAX_SLOTS]
-    uint32_t room[MAX_SLOTS]
+    cursor_t cursor
+    overload_t overload
+    letter_t letter
 
 
 @cython.final
@@ -53,28 +35,27 @@ cdef class Destination:
 
 @cython.final
 cdef class Sender:
-    cdef wheel_t wheels[CLASSES]
-    cdef int64_t slot_ns
+    cdef wheel_t* wheels[CLASSES]
+    cdef tuple turned                    # the Wheels that own them
     cdef int timer_fd
-    cdef int wake_fd
-    cdef readonly int event_fd           # readable while events() has something to say
-    cdef pthread_mutex_t lock
-    cdef dest_t* commands                # under the lock: destinations with commands
-    cdef dest_t** commands_end
-    cdef dest_t* events_first            # under the lock: destinations with events
-    cdef dest_t** events_end
+    cdef mailbox_t mail
     cdef dict members                    # address -> Destination, from attach to RELEASED
     cdef uint64_t stopping
-    cdef uint32_t population             # the sender thread's: destinations on its wheels
-    cdef readonly uint64_t late_ns_max   # latest wake-up behind its deadline
+    # the sender thread's alone:
+    cdef uint32_t population             # destinations on its wheels
+    cdef int64_t last_slot               # the last one that was run
+    cdef int64_t judged_ns               # when the load was last judged
+    cdef uint32_t calm_windows
+    # written by the thread, read by anybody:
+    cdef uint64_t busy_permille
+    cdef uint64_t late_ns
 
     cdef void loop(self) noexcept nogil
-    cdef int64_t run_slots(self, int64_t last_slot) noexcept nogil
+    cdef void run_slots(self) noexcept nogil
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil
-    cdef void take_commands(self) noexcept nogil
-    cdef void obey(self, dest_t* dest) noexcept nogil
-    cdef int enter(self, dest_t* dest) noexcept nogil
+    cdef void take_turn(self, wheel_t* wheel, dest_t* dest, int64_t now_ns) noexcept nogil
+    cdef void take_orders(self) noexcept nogil
+    cdef void obey(self, dest_t* dest, const order_t* order) noexcept nogil
+    cdef bint enter(self, dest_t* dest) noexcept nogil
     cdef void leave(self, dest_t* dest) noexcept nogil
-    cdef void report(self, dest_t* dest, uint32_t event, int code) noexcept nogil
     cdef void release_all(self) noexcept nogil
-    cdef int command(self, dest_t* dest, uint32_t command) noexcept nogil

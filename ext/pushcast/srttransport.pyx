@@ -4,14 +4,15 @@ What a sender thread needs to know of a failed send is said as an errno, as UDP 
 """
 cimport cython
 from libc.errno cimport ECONNRESET, EIO, EMSGSIZE, ENOBUFS, EPIPE, ETIMEDOUT
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from pushcast.libsrt cimport *
 from pushcast.srt cimport SrtCaller, close_now
-from pushcast.transport cimport CLASS_SRT, Transport, transport_t
+from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, transport_t
 
 cdef enum:
     PACKET_BYTES = 188           # one TS packet
+    LEAST_ALLOWED_MS = 100       # acknowledgements come every 10 ms, and on a busy machine a few of them late
     LIVE_PAYLOAD_BYTES = 1456    # the most that a live socket takes: MTU 1500 - IPv4 and UDP 28 - SRT 16
 
 
@@ -52,6 +53,17 @@ cdef Py_ssize_t srt_send_run(transport_t* self, const uint8_t* data, size_t size
     return <Py_ssize_t>at
 
 
+cdef bint srt_look(transport_t* self, backlog_t* backlog) noexcept nogil:
+    """libsrt docs/API/statistics.md: pktSndDropTotal, msSndBuf.  The peer waits for its latency and the way to it."""
+    cdef SRT_TRACEBSTATS s
+    if srt_bistats(self.fd, &s, 0, 1) < 0:
+        return False
+    backlog.dropped_packets = <uint64_t>max(s.pktSndDropTotal, 0)
+    backlog.buffer_ms = <uint64_t>max(s.msSndBuf, 0)
+    backlog.allowed_ms = <uint64_t>max(s.msSndTsbPdDelay + <int>(2 * s.msRTT), LEAST_ALLOWED_MS)
+    return True
+
+
 @cython.final
 cdef class SrtTransport(Transport):
     """SrtTransport(caller, datagram_bytes=1316): takes the socket of a connected SrtCaller.
@@ -66,6 +78,7 @@ cdef class SrtTransport(Transport):
             )
         caller.require_open()
         self.c.send = srt_send_run
+        self.c.look = srt_look
         self.c.datagram = datagram_bytes
         self.c.class_ = CLASS_SRT
         self.c.fd = caller.socket

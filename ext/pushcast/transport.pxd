@@ -11,8 +11,17 @@ cdef enum:
 # takes nothing now (EAGAIN), or a negative errno when the connection is lost.
 ctypedef Py_ssize_t (*send_t)(transport_t* self, const uint8_t* data, size_t size) noexcept nogil
 
+# Fills in what a transport with a queue of its own has not got rid of; False when it cannot say now.
+ctypedef bint (*look_t)(transport_t* self, backlog_t* backlog) noexcept nogil
+
+ctypedef struct backlog_t:
+    uint64_t dropped_packets # given up since connect, because they had become too late
+    uint64_t buffer_ms       # media time that waits for acknowledgement
+    uint64_t allowed_ms      # what waits longer comes too late for the peer
+
 ctypedef struct transport_t:
     send_t send
+    look_t look              # NULL: the queue is the kernel's
     uint32_t datagram        # largest datagram in bytes (a multiple of 188), 0 for a byte stream
     uint32_t class_          # CLASS_*
     int fd                   # a system socket, or an SRTSOCKET

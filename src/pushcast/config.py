@@ -155,7 +155,7 @@ Token = Annotated[
 Folder = Annotated[Path, Field(description="the path of a folder"), BeforeValidator(_expand_home), _REFERENCE]
 SourceUrl = Annotated[str, Field(description=ALLOWED_URL), AfterValidator(_check_url), BeforeValidator(_resolve_url)]
 TickMs = Annotated[int, _number(5, 100, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
-TcpTickMs = Annotated[int, _number(5, 500, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
+TcpTickMs = Annotated[int, _number(5, 200, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
 Threads = Annotated[int, _number(1, 64), _NUMBER, _REFERENCE]
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -230,15 +230,20 @@ class State(_Section):
 
 
 class Sender(_Section):
-    """The fan-out's ticks and threads.
+    """The fan-out's intervals and threads.
 
-    Below 5 ms a tick costs more than what it sends.  Above 100 ms datagrams leave in bursts that eat the usual SRT
-    latency of 120 ms; TCP peers buffer more.  More than 64 threads is more than any machine has cores to spare.
+    Below 5 ms a send costs more than what it carries.  Above 100 ms datagrams leave in bursts that eat the usual SRT
+    latency of 120 ms; TCP peers buffer more, but half a second of silence is what they notice.  A thread that is busy
+    for most of its time lengthens an interval up to ``*_most_ms``, which never is less than the interval itself.  More
+    than 64 threads is more than any machine has cores to spare.
     """
 
     udp_ms: TickMs = 20
     srt_ms: TickMs = 20
     tcp_ms: TcpTickMs = 40
+    udp_most_ms: TickMs = 40
+    srt_most_ms: TickMs = 40
+    tcp_most_ms: TcpTickMs = 200
     threads: Threads = 1
 
 

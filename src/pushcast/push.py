@@ -202,6 +202,11 @@ class Push:
             sent_bytes, sent_time_ms, self._finished_bytes + sent_bytes, self._finished_time_ms + sent_time_ms
         )
 
+    @property
+    def overload(self) -> str:
+        """Why the link cannot carry what it should; empty while it can."""
+        return self._attachment.overload if self._attachment is not None else ""
+
     def _session_totals(self) -> tuple[int, int]:
         if self._attachment is None:
             return 0, 0

@@ -1,4 +1,4 @@
-from typing import Final, Literal, final
+from typing import Final, Literal, TypedDict, final
 
 from pushcast.counters import CounterTable
 from pushcast.muxer import Muxer
@@ -6,10 +6,19 @@ from pushcast.ring import Ring
 from pushcast.transport import Transport
 
 EVENT_STARTED: Final = 1
-EVENT_LOST: Final = 2
-EVENT_RELEASED: Final = 4
+EVENT_OVERLOADED: Final = 2
+EVENT_RELIEVED: Final = 4
+EVENT_LOST: Final = 8
+EVENT_RELEASED: Final = 16
 SLOT_MS: Final = 4
 TABLE: CounterTable
+
+class _Statistics(TypedDict):
+    busy_permille: int
+    late_us_max: int
+    udp: tuple[int, int]
+    srt: tuple[int, int]
+    tcp: tuple[int, int]
 
 @final
 class Destination:
@@ -33,11 +42,17 @@ class Destination:
 
 @final
 class Sender:
-    def __init__(self, udp_ms: int = 20, srt_ms: int = 20, tcp_ms: int = 40) -> None: ...
+    def __init__(
+        self,
+        udp_ms: int = 20,
+        srt_ms: int = 20,
+        tcp_ms: int = 40,
+        udp_most_ms: int = 0,
+        srt_most_ms: int = 0,
+        tcp_most_ms: int = 0,
+    ) -> None: ...
     @property
     def event_fd(self) -> int: ...
-    @property
-    def late_ns_max(self) -> int: ...
     @property
     def population_count(self) -> int: ...
     def run(self) -> None: ...
@@ -46,4 +61,5 @@ class Sender:
     def detach(
         self, destination: Destination, final: bytes | bytearray | memoryview = b"", drain_ms: int = 1000
     ) -> None: ...
+    def statistics(self) -> _Statistics: ...
     def events(self) -> list[tuple[Destination, int, int]]: ...

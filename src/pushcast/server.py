@@ -18,8 +18,8 @@ from pushcast import __version__
 from pushcast.access_token import obtain_access_token
 from pushcast.api import Api
 from pushcast.config import Config
-from pushcast.egress.fanout import FanOut
-from pushcast.errors import ConfigError, TransportError
+from pushcast.egress.fanout import FanOut, Pace
+from pushcast.errors import TransportError
 from pushcast.ingest.file import FileSource
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.log import endpoint, logger
@@ -53,7 +53,7 @@ async def serve(config: Config) -> None:
         running.push_async_callback(ingest.close)
         await _listen_rtmp(ingest)
         running.push_async_callback(_cancel, _play_files(config, registry))
-        api = Api(registry, scheduler, token)
+        api = Api(registry, scheduler, fanout, token)
         running.push_async_callback(api.close)
         await _listen_api(api, config)
         _settle_memory()
@@ -94,10 +94,16 @@ def _raise_descriptor_limit() -> None:
 
 def _fan_out(config: Config) -> FanOut:
     sender = config.sender
-    try:
-        return FanOut(sender.udp_ms, sender.srt_ms, sender.tcp_ms, sender.threads)
-    except ValueError as error:
-        raise ConfigError(f"sender.{error}") from error
+    return FanOut(
+        udp=_pace(sender.udp_ms, sender.udp_most_ms),
+        srt=_pace(sender.srt_ms, sender.srt_most_ms),
+        tcp=_pace(sender.tcp_ms, sender.tcp_most_ms),
+        threads=sender.threads,
+    )
+
+
+def _pace(ms: int, most_ms: int) -> Pace:
+    return Pace(ms, max(ms, most_ms))
 
 
 async def _listen_rtmp(ingest: RtmpIngest) -> None:

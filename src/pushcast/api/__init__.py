@@ -23,6 +23,7 @@ from sanic.server.async_server import AsyncioServer
 from pushcast.api.auth import REALM, check_authorization
 from pushcast.api.body import envelope, read_json
 from pushcast.api.push import ACTIONS
+from pushcast.api.senders import senders_json
 from pushcast.api.streams import (
     app_json,
     check_app,
@@ -32,6 +33,8 @@ from pushcast.api.streams import (
     version_json,
     vhost_json,
 )
+from pushcast.egress import SRT
+from pushcast.egress.fanout import FanOut
 from pushcast.errors import EngineError, NotFound, Unauthorized
 from pushcast.log import logger
 from pushcast.scheduler import Scheduler
@@ -53,9 +56,10 @@ _instances = count(1)
 class Api:
     """The API of one server.  ``start`` listens, ``close`` stops; both on the running event loop."""
 
-    def __init__(self, registry: Registry, scheduler: Scheduler, access_token: str) -> None:
+    def __init__(self, registry: Registry, scheduler: Scheduler, fanout: FanOut, access_token: str) -> None:
         self._registry = registry
         self._scheduler = scheduler
+        self._fanout = fanout
         self._token = access_token.encode()
         self._app = self._build()
         self._server: AsyncioServer | None = None
@@ -100,6 +104,7 @@ class Api:
         app_path = "/v1/vhosts/<vhost>/apps/<target>"
         for path, methods, respond in (
             ("/v1/version", _READ, self._version),
+            ("/v1/stats/senders", _READ, self._senders),
             ("/v1/vhosts", _READ, self._vhosts),
             ("/v1/vhosts/<vhost>", _READ, self._vhost),
             ("/v1/vhosts/<vhost>/apps", _READ, self._apps),
@@ -123,6 +128,9 @@ class Api:
 
     async def _version(self, request: Request) -> HTTPResponse:
         return _ok(version_json())
+
+    async def _senders(self, request: Request) -> HTTPResponse:
+        return _ok(senders_json(self._fanout, SRT.ports.loads()))
 
     async def _vhosts(self, request: Request) -> HTTPResponse:
         return _ok(self._registry.vhosts)

@@ -108,6 +108,8 @@ def push_json(push: Push) -> dict[str, Any]:
         "finishTime": iso_time(push.finish_time),
         "isConfig": False,
     }
+    if overload := push.overload:
+        shown["overload"] = overload
     if push.last_error is not None:
         error = push.last_error
         shown["lastError"] = {"code": error.code, "reason": error.reason, "time": iso_time(error.time)}

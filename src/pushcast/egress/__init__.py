@@ -10,8 +10,7 @@ from pushcast.egress.mpegts import MpegtsProtocol
 from pushcast.egress.rtmp import RtmpProtocol
 from pushcast.egress.srt import SrtProtocol
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol for protocol in (RtmpProtocol(), SrtProtocol(), MpegtsProtocol())
-}
+SRT = SrtProtocol()
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (RtmpProtocol(), SRT, MpegtsProtocol())}
 
-__all__ = ["PROTOCOLS", "Link", "Protocol", "Target"]
+__all__ = ["PROTOCOLS", "SRT", "Link", "Protocol", "Target"]

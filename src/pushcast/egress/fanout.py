@@ -1,10 +1,9 @@
 """FanOut: the sender threads as the event loop sees them.
 
-``attach`` hands an accepted link to the least loaded sender thread; from then on that thread alone writes to the
-link's socket. A sender reports over its event descriptor, which the event loop reads: a destination that was lost
-resolves
-``Attachment.lost``, one that was let go resolves what ``Attachment.release`` waits for.  A link may be closed only
-after the release: before it the thread may be inside a send on that socket.
+``attach`` hands an accepted link to the sender thread that has the fewest bytes to send; from then on that thread
+alone writes to the link's socket.  A sender reports over its event descriptor, which the event loop reads: a
+destination that was lost resolves ``Attachment.lost``, one that was let go resolves what ``Attachment.release`` waits
+for.  A link may be closed only after the release: before it the thread may be inside a send on that socket.
 """
 
 from __future__ import annotations
@@ -13,15 +12,18 @@ import asyncio
 import errno
 import os
 import threading
+from collections import Counter
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pushcast.egress.link import Link
 from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
 from pushcast.log import logger
-from pushcast.sender import EVENT_LOST, EVENT_RELEASED, Destination, Sender
+from pushcast.sender import EVENT_LOST, EVENT_OVERLOADED, EVENT_RELEASED, EVENT_RELIEVED, Destination, Sender
 
 if TYPE_CHECKING:
+    from pushcast.ring import Ring
     from pushcast.source import Feed
 
 _log = logger("fanout")
@@ -30,6 +32,37 @@ _log = logger("fanout")
 # seconds.
 RELEASE_SLACK_S = 5.0
 JOIN_TIMEOUT_S = 2.0
+# A stream whose rate is not known yet counts as this much: 4.8 Mbit/s.
+ASSUMED_BYTES_PER_S = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a kind of destination is served: every ``ms``, and under load less often, down to every ``most_ms``."""
+
+    ms: int
+    most_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The pace of one kind of destination on one thread, now."""
+
+    interval_ms: int
+    destinations: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadStatistics:
+    """One sender thread: ``busy`` is the part of its last second, ``late_ms_max`` its worst wake-up so far."""
+
+    name: str
+    bytes_per_s: int
+    busy: float
+    late_ms_max: float
+    udp: Turns
+    srt: Turns
+    tcp: Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +82,13 @@ class Counters:
 class Attachment:
     """One link in the hands of a sender."""
 
-    def __init__(self, worker: _Worker, destination: Destination, bytes_per_s: int, stall_ms: int) -> None:
+    def __init__(self, worker: _Worker, destination: Destination, ring: Ring, link: Link, stall_ms: int) -> None:
         loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[EngineError] = loop.create_future()
-        self.bytes_per_s = bytes_per_s
+        self.ring = ring
+        self.overloaded = False
         self._worker = worker
+        self._link = link
         self._destination = destination
         self._stall_ms = stall_ms
         self._released: asyncio.Future[None] = loop.create_future()
@@ -70,6 +105,17 @@ class Attachment:
             max_gap_ms=row["max_gap_ns"] // 1_000_000,
             refused=row["refused"],
             last_send_ns=row["last_send_ns"],
+        )
+
+    @property
+    def overload(self) -> str:
+        """Why this link cannot carry what it should; empty while it can."""
+        if not self.overloaded:
+            return ""
+        row = self._destination.counters()
+        return (
+            f"{row['send_buffer_ms']} ms of media wait in the send buffer, where {row['send_buffer_allowed_ms']} ms are"
+            f" still in time; {row['dropped_packets']} packets were dropped as too late since the connect"
         )
 
     def control(self, data: bytes) -> None:
@@ -105,6 +151,10 @@ class Attachment:
     def on_lost(self, code: int) -> None:
         self.give_up(_lost(code, self._stall_ms))
 
+    def on_overload(self, overloaded: bool) -> None:
+        self.overloaded = overloaded
+        self._link.on_overload(self.overload)
+
     def on_released(self) -> None:
         if not self._released.done():
             self._released.set_result(None)
@@ -116,24 +166,37 @@ class _Worker:
     def __init__(self, sender: Sender, index: int) -> None:
         self.sender = sender
         self.attachments: dict[Destination, Attachment] = {}
-        self.bytes_per_s = 0
+        self._rings: Counter[Ring] = Counter()
         self.thread = threading.Thread(target=sender.run, name=f"sender-{index}", daemon=True)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sender.event_fd, self._on_events)
         self.thread.start()
 
     @property
-    def load(self) -> tuple[int, int]:
-        return self.bytes_per_s, len(self.attachments)
+    def bytes_per_s(self) -> int:
+        """What it has to send by the rates that its streams have now."""
+        return sum((ring.bytes_per_s or ASSUMED_BYTES_PER_S) * count for ring, count in self._rings.items())
 
     def attach(self, destination: Destination, attachment: Attachment) -> None:
         self.attachments[destination] = attachment
-        self.bytes_per_s += attachment.bytes_per_s
+        self._rings[attachment.ring] += 1
         self.sender.attach(destination)
 
     def detach(self, destination: Destination, final: bytes, drain_ms: int) -> None:
         if destination in self.attachments:
             self.sender.detach(destination, final, drain_ms)
+
+    def statistics(self) -> ThreadStatistics:
+        said = self.sender.statistics()
+        return ThreadStatistics(
+            name=self.thread.name,
+            bytes_per_s=self.bytes_per_s,
+            busy=said["busy_permille"] / 1000,
+            late_ms_max=said["late_us_max"] / 1000,
+            udp=Turns(*said["udp"]),
+            srt=Turns(*said["srt"]),
+            tcp=Turns(*said["tcp"]),
+        )
 
     async def stop(self) -> None:
         """End the thread; what was still attached is released as it is."""
@@ -151,20 +214,28 @@ class _Worker:
                 continue
             if kind == EVENT_LOST:
                 attachment.on_lost(code)
+            elif kind in (EVENT_OVERLOADED, EVENT_RELIEVED):
+                attachment.on_overload(kind == EVENT_OVERLOADED)
             elif kind == EVENT_RELEASED:
-                del self.attachments[destination]
-                self.bytes_per_s -= attachment.bytes_per_s
+                self._forget(destination)
                 attachment.on_released()
+
+    def _forget(self, destination: Destination) -> None:
+        ring = self.attachments.pop(destination).ring
+        self._rings[ring] -= 1
+        if not self._rings[ring]:
+            del self._rings[ring]
 
 
 class FanOut:
-    """The sender threads; they start with the object, which is made on the running event loop.
+    """The sender threads; they start with the object, which is made on the running event loop."""
 
-    ``udp_ms``, ``srt_ms``, ``tcp_ms``: how often each kind of destination is served.
-    """
-
-    def __init__(self, udp_ms: int = 20, srt_ms: int = 20, tcp_ms: int = 40, threads: int = 1) -> None:
-        self._workers = [_Worker(Sender(udp_ms, srt_ms, tcp_ms), index) for index in range(threads)]
+    def __init__(
+        self, udp: Pace = Pace(20, 40), srt: Pace = Pace(20, 40), tcp: Pace = Pace(40, 200), threads: int = 1
+    ) -> None:
+        self.paces = MappingProxyType({"udp": udp, "srt": srt, "tcp": tcp})
+        each_ms = (udp.ms, srt.ms, tcp.ms, udp.most_ms, srt.most_ms, tcp.most_ms)
+        self._workers = [_Worker(Sender(*each_ms), index) for index in range(threads)]
 
     def attach(
         self,
@@ -180,13 +251,17 @@ class FanOut:
         ``start``: begin at the newest keyframe there is, or wait for the next; ``max_lag_ms``: further behind than
         this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost.
         """
-        worker = min(self._workers, key=lambda each: each.load)
+        worker = min(self._workers, key=lambda each: (each.bytes_per_s, len(each.attachments)))
         destination = Destination(
             feed.ring, feed.muxer, link.transport, link.message_stream_id, start, max_lag_ms, stall_ms
         )
-        attachment = Attachment(worker, destination, feed.ring.bytes_per_s, stall_ms)
+        attachment = Attachment(worker, destination, feed.ring, link, stall_ms)
         worker.attach(destination, attachment)
         return attachment
+
+    def statistics(self) -> list[ThreadStatistics]:
+        """How each thread is doing."""
+        return [worker.statistics() for worker in self._workers]
 
     async def close(self) -> None:
         """Stop the threads; whatever is still attached gets nothing more.  A second call does nothing."""

@@ -59,6 +59,9 @@ class Link:
         """Close the connection.  Only after the sender has released the transport; a second call does nothing."""
         self.transport.close()
 
+    def on_overload(self, reason: str) -> None:
+        """This link's transport has more to carry than it can, for this reason; empty: no longer."""
+
     def stats(self) -> dict[str, int | float]:
         """Figures of this protocol alone, units in the names; empty when there are none."""
         return {}

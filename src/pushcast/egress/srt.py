@@ -22,6 +22,7 @@ from pushcast.egress.srt_options import SrtOptions, parse_options
 from pushcast.egress.srt_rejection import rejection
 from pushcast.egress.url import require_port, split_url
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, ResolveError
+from pushcast.log import logger
 from pushcast.media import Container
 from pushcast.srt import SrtCaller
 from pushcast.srtconnector import SrtConnector
@@ -67,6 +68,9 @@ def sender_buffers(bytes_per_s: int, latency_ms: int, datagram_bytes: int) -> di
         "udp_sndbuf": _UDP_BUFFER_BYTES,
         "udp_rcvbuf": _UDP_BUFFER_BYTES,
     }
+
+
+_log = logger("srt")
 
 
 class _LinkWatch:
@@ -121,6 +125,14 @@ class SrtLink(Link):
             stats = self.transport.stats()
         if stats:
             await asyncio.sleep(min((stats["peer_latency_ms"] + stats["rtt_ms"]) / 1000, FAREWELL_S))
+
+    def on_overload(self, reason: str) -> None:
+        """Say so, and keep further callers away from the port meanwhile."""
+        self._lease.strained = bool(reason)
+        if reason:
+            _log.warning("srt %s: overload: %s", self._target.endpoint, reason)
+        else:
+            _log.info("srt %s: no overload any more", self._target.endpoint)
 
     async def close(self) -> None:
         closed = _close_soon(self.transport.close, self._lease)

@@ -1,0 +1,154 @@
+"""A sender's mailbox: commands to its thread, events from it.
+
+Two lists under one lock that is held for a few pointers at a time and never during a send.  A destination stands in each list once, however much is
+said to it or about it: commands and events are bits, and of overload only the last word counts.  A wake-up in either direction is one eventfd.
+"""
+from libc.errno cimport ENOBUFS, ENOMEM
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from pushcast.wakeup cimport (
+    close_fd, new_eventfd, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, wake,
+)
+
+
+cdef bint mailbox_init(mailbox_t* box) noexcept nogil:
+    """False when no file descriptor is left; to be freed in any case."""
+    pthread_mutex_init(&box.lock, NULL)
+    box.commands = NULL
+    box.events = NULL
+    box.commands_end = &box.commands
+    box.events_end = &box.events
+    box.wake_fd = new_eventfd()
+    box.event_fd = new_eventfd()
+    return box.wake_fd >= 0 and box.event_fd >= 0
+
+
+cdef void mailbox_free(mailbox_t* box) noexcept nogil:
+    close_fd(box.wake_fd)
+    close_fd(box.event_fd)
+    pthread_mutex_destroy(&box.lock)
+
+
+cdef void letter_init(letter_t* letter, void* owner) noexcept nogil:
+    letter.owner = owner
+    letter.said_end = &letter.said
+
+
+cdef void letter_free(letter_t* letter) noexcept nogil:
+    """Free control bytes that nobody took."""
+    cdef control_t* following
+    while letter.said != NULL:
+        following = letter.said.next
+        free(letter.said)
+        letter.said = following
+
+
+cdef void enlist(mailbox_t* box, letter_t* letter, uint32_t command) noexcept nogil:
+    """Under the lock: note a command."""
+    if letter.commands == 0:
+        letter.next_command = NULL
+        box.commands_end[0] = letter
+        box.commands_end = &letter.next_command
+    letter.commands |= command
+
+
+cdef void post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_ms) noexcept nogil:
+    """Ask something of a destination; drain_ms is for COMMAND_DETACH."""
+    pthread_mutex_lock(&box.lock)
+    if command & COMMAND_DETACH:
+        letter.drain_ms = drain_ms
+    enlist(box, letter, command)
+    pthread_mutex_unlock(&box.lock)
+    wake(box.wake_fd)
+
+
+cdef int post_control(mailbox_t* box, letter_t* letter, const uint8_t* data, size_t size) noexcept nogil:
+    """Have a copy of these bytes said between two spans; 0, ENOMEM, or ENOBUFS when too many wait already."""
+    cdef control_t* item = <control_t*>malloc(sizeof(control_t) + size)
+    cdef bint fits
+    if item == NULL:
+        return ENOMEM
+    item.next = NULL
+    item.size = size
+    memcpy(<uint8_t*>item + sizeof(control_t), data, size)
+    pthread_mutex_lock(&box.lock)
+    fits = letter.said_bytes + size <= MAX_SAID_BYTES
+    if fits:
+        letter.said_bytes += size
+        letter.said_end[0] = item
+        letter.said_end = &item.next
+        enlist(box, letter, COMMAND_CONTROL)
+    pthread_mutex_unlock(&box.lock)
+    if not fits:
+        free(item)
+        return ENOBUFS
+    wake(box.wake_fd)
+    return 0
+
+
+cdef order_t next_order(mailbox_t* box) noexcept nogil:
+    """Take what was asked of one destination, its control bytes included."""
+    cdef order_t order
+    cdef letter_t* letter
+    order.owner = NULL
+    order.commands = 0
+    order.drain_ms = 0
+    order.said = NULL
+    pthread_mutex_lock(&box.lock)
+    letter = box.commands
+    if letter != NULL:
+        box.commands = letter.next_command
+        if box.commands == NULL:
+            box.commands_end = &box.commands
+        order.owner = letter.owner
+        order.commands = letter.commands
+        order.drain_ms = letter.drain_ms
+        order.said = letter.said
+        letter.commands = 0
+        letter.said = NULL
+        letter.said_end = &letter.said
+        letter.said_bytes = 0
+    pthread_mutex_unlock(&box.lock)
+    return order
+
+
+cdef void report(mailbox_t* box, letter_t* letter, uint32_t event, int code) noexcept nogil:
+    """Tell of a destination; `code`, an errno, goes with LOST and RELEASED."""
+    cdef bint first
+    pthread_mutex_lock(&box.lock)
+    first = box.events == NULL
+    if letter.events == 0:
+        letter.next_event = NULL
+        box.events_end[0] = letter
+        box.events_end = &letter.next_event
+    if event & (OVERLOADED | RELIEVED):
+        letter.events &= ~(<uint32_t>(OVERLOADED | RELIEVED))
+    letter.events |= event
+    if event & (LOST | RELEASED):
+        letter.event_code = code
+    pthread_mutex_unlock(&box.lock)
+    if first:
+        wake(box.event_fd)
+
+
+cdef event_t next_event(mailbox_t* box) noexcept nogil:
+    """Take what was told of one destination."""
+    cdef event_t told
+    cdef letter_t* letter
+    told.owner = NULL
+    told.events = 0
+    told.code = 0
+    pthread_mutex_lock(&box.lock)
+    letter = box.events
+    if letter != NULL:
+        box.events = letter.next_event
+        if box.events == NULL:
+            box.events_end = &box.events
+        told.owner = letter.owner
+        told.events = letter.events
+        told.code = letter.event_code
+        letter.events = 0
+    pthread_mutex_unlock(&box.lock)
+    return told
