@@ -44,6 +44,7 @@ cdef class Sender:
     # the sender thread's alone:
     cdef uint32_t population             # destinations on its wheels
     cdef int64_t last_slot               # the last one that was run
+    cdef int64_t due_slot                # the one that the timer waits for
     cdef int64_t judged_ns               # when the load was last judged
     cdef uint32_t calm_windows
     # written by the thread, read by anybody:
@@ -51,6 +52,7 @@ cdef class Sender:
     cdef uint64_t late_ns
 
     cdef void loop(self) noexcept nogil
+    cdef int64_t next_slot(self) noexcept nogil
     cdef void run_slots(self) noexcept nogil
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil
     cdef void take_turn(self, wheel_t* wheel, dest_t* dest, int64_t now_ns) noexcept nogil

@@ -1,6 +1,6 @@
 """Sender: one thread that drives hundreds of destinations, without the GIL.
 
-Time is cut into slots of 4 ms on absolute timerfd deadlines.  Each class of transports (UDP, SRT, TCP) has a wheel: an interval of a whole number of
+Time is cut into slots of 4 ms; the thread sleeps until the next one in which anybody has a turn, on an absolute timerfd deadline.  Each class of transports (UDP, SRT, TCP) has a wheel: an interval of a whole number of
 slots, over which its destinations are spread, so that N sends never leave as one burst.  At its turn a destination gets what `cursor_slot` does: at most
 one send for each contiguous run.  Under load the wheels turn slower, within bounds (wheel.pyx).
 
@@ -225,27 +225,37 @@ cdef class Sender:
 
     cdef void loop(self) noexcept nogil:
         cdef int why
-        cdef bint armed = False
         while True:
+            if self.population:
+                self.due_slot = self.next_slot()
+                arm_timer(self.timer_fd, self.due_slot * SLOT_NS)
             why = wait_for(self.timer_fd, self.mail.wake_fd)
             if why & 2:
                 drain_fd(self.mail.wake_fd)
                 self.take_orders()
                 if load_acquire(&self.stopping):
                     break
-            if why & 1:
-                drain_fd(self.timer_fd)
+            if why & 1 and self.population:
                 self.run_slots()
-            if self.population and not armed:
-                self.judged_ns = monotonic_ns()
-                self.last_slot = self.judged_ns // SLOT_NS
-                arm_timer(self.timer_fd, (self.last_slot + 1) * SLOT_NS, SLOT_NS)
-                armed = True
-            elif self.population == 0 and armed:
-                arm_timer(self.timer_fd, 0, 0)
+            if self.population == 0:
+                arm_timer(self.timer_fd, 0)
                 store_release(&self.busy_permille, 0)
-                armed = False
         self.release_all()
+
+    cdef int64_t next_slot(self) noexcept nogil:
+        """The first slot after the last one in which anybody has a turn."""
+        cdef int64_t first = self.last_slot + MAX_SLOTS
+        cdef int64_t slot
+        cdef int index
+        cdef wheel_t* wheel
+        for index in range(CLASSES):
+            wheel = self.wheels[index]
+            if wheel.population:
+                slot = self.last_slot + 1
+                while slot < first and wheel.count[slot % <int64_t>wheel.slots] == 0:
+                    slot += 1
+                first = slot
+        return first
 
     cdef void run_slots(self) noexcept nogil:
         """Run the slots that have begun since the last one, of those missed each wheel's at most once round.  Slots that begin meanwhile are the next
@@ -258,8 +268,8 @@ cdef class Sender:
         cdef int64_t turn
         cdef int index
         cdef wheel_t* wheel
-        if now_slot > self.last_slot and <uint64_t>(now_ns - (self.last_slot + 1) * SLOT_NS) > self.late_ns:
-            store_release(&self.late_ns, <uint64_t>(now_ns - (self.last_slot + 1) * SLOT_NS))
+        if now_ns > self.due_slot * SLOT_NS and <uint64_t>(now_ns - self.due_slot * SLOT_NS) > self.late_ns:
+            store_release(&self.late_ns, <uint64_t>(now_ns - self.due_slot * SLOT_NS))
         for index in range(CLASSES):
             wheel = self.wheels[index]
             if wheel.population == 0:
@@ -331,6 +341,9 @@ cdef class Sender:
             return False
         dest.attached = True
         dest.cursor.last_slot_ns = monotonic_ns()
+        if self.population == 0:
+            self.judged_ns = dest.cursor.last_slot_ns
+            self.last_slot = self.judged_ns // SLOT_NS
         self.population += 1
         return True
 

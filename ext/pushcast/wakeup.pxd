@@ -15,12 +15,8 @@ cdef extern from *:
     #include <time.h>
     #include <unistd.h>
 
-    static void wakeup_arm_timer(int fd, int64_t first_ns, int64_t every_ns) {
-        struct itimerspec when;
-        when.it_value.tv_sec = first_ns / 1000000000;
-        when.it_value.tv_nsec = first_ns % 1000000000;
-        when.it_interval.tv_sec = every_ns / 1000000000;
-        when.it_interval.tv_nsec = every_ns % 1000000000;
+    static void wakeup_arm_timer(int fd, int64_t at_ns) {
+        struct itimerspec when = {{0, 0}, {at_ns / 1000000000, at_ns % 1000000000}};
         timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, 0);
     }
     static void wakeup_drain_fd(int fd) {
@@ -42,8 +38,8 @@ cdef extern from *:
     # -1 and errno when no file descriptor is left.
     int new_timerfd "wakeup_new_timerfd"() noexcept nogil
     int new_eventfd "wakeup_new_eventfd"() noexcept nogil
-    # Due at first_ns and from then on every every_ns; 0 and 0 disarm it.
-    void arm_timer "wakeup_arm_timer"(int fd, int64_t first_ns, int64_t every_ns) noexcept nogil
+    # Due once, at at_ns; what was due before is forgotten, so nobody needs to read it.  0 disarms it.
+    void arm_timer "wakeup_arm_timer"(int fd, int64_t at_ns) noexcept nogil
     # Sleeps until one of them is due; 1: the timer, 2: a wake-up, 3: both, 0: a signal came.
     int wait_for "wakeup_wait_for"(int timer_fd, int wake_fd) noexcept nogil
     void drain_fd "wakeup_drain_fd"(int fd) noexcept nogil

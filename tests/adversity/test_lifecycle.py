@@ -160,6 +160,7 @@ def test_an_id_is_free_at_once_twenty_times(tmp_path: Path, clip: Path) -> None:
             for protocol, sink in receivers.items():
                 served.start(protocol, *url(protocol, sink.port))
             until_all(served, PROTOCOLS, "pushing")
+            until("each has sent", lambda: all(push["sentBytes"] for push in served.pushes()), 5.0)
             for number in range(rounds):
                 for protocol, sink in receivers.items():
                     served.stop(protocol)
