@@ -376,7 +376,7 @@ def test_a_join_on_datagrams_is_paced(loop: Loop) -> None:
         took = time.monotonic() - began
         datagrams = 50 * 50 / 7
         assert took >= (datagrams / 16 - 2) * 0.008
-        assert one.counters()["sends"] >= datagrams / 16
+        assert one.counters()["sends"] >= datagrams / 16 - 2
         one.transport.close()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 
 import pytest
 from srt_calls import PACKET, connected, send_all, ts_bytes
@@ -52,6 +53,16 @@ async def test_a_full_send_buffer_takes_nothing_and_is_counted():
         assert transport.stats()["short_sends"] == 1
         await send_all(transport, data[taken:])
         assert (await peer.received(len(data)))["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("cuts", [[1316], [1], [1316 + 188, 3000, 3001, 3002], [1316 * 2, 1316 * 4]])
+async def test_pieces_make_one_run(cuts):
+    data = ts_bytes(7 * 4 + 3, seed=6)
+    pieces = [data[start:end] for start, end in itertools.pairwise([0, *cuts, len(data)])]
+    async with srt_listener() as peer, connected(peer.port) as transport:
+        assert transport.send(*pieces) == len(data)
+        assert (await peer.received(len(data)))["sha256"] == hashlib.sha256(data).hexdigest()
+        assert transport.stats()["sent_unique_packets"] == 5
 
 
 async def test_statistics_count_what_was_sent():

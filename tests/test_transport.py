@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 from collections.abc import Iterator
 
@@ -46,6 +47,43 @@ def test_a_run_arrives_as_whole_datagrams(
     arrived = [receiver.recv(65536) for _ in sizes]
     assert [len(each) for each in arrived] == sizes
     assert b"".join(arrived) == data
+    transport.close()
+
+
+@pytest.mark.parametrize("gso", [True, False], ids=["kernel segments", "sendmmsg"])
+@pytest.mark.parametrize(
+    "cuts", [[1316], [1], [188, 189, 1315], [2632 + 700], [0, 1316 * 3], [100, 200, 300, 400, 500, 600, 700]]
+)
+def test_pieces_make_one_run(receiver: socket.socket, gso: bool, cuts: list[int]) -> None:
+    transport = UdpTransport(connected(receiver), gso=gso)
+    data = packets(7 * 3)
+    pieces = [data[start:end] for start, end in itertools.pairwise([0, *cuts, len(data)])]
+    assert transport.send(*pieces) == len(data)
+    arrived = [receiver.recv(65536) for _ in range(3)]
+    assert [len(each) for each in arrived] == [1316] * 3
+    assert b"".join(arrived) == data
+    transport.close()
+
+
+@pytest.mark.parametrize("gso", [True, False], ids=["kernel segments", "sendmmsg"])
+@pytest.mark.parametrize("cut", [1316 * 10 + 5, 1316 * 49, 1316 * 50 + 1])
+def test_pieces_beyond_a_run_wait(receiver: socket.socket, gso: bool, cut: int) -> None:
+    transport = UdpTransport(connected(receiver), gso=gso)
+    data = packets(7 * 60)
+    assert transport.send(data[:cut], data[cut:]) == 49 * 1316
+    assert b"".join(receiver.recv(65536) for _ in range(49)) == data[: 49 * 1316]
+    transport.close()
+
+
+def test_a_byte_stream_takes_pieces_in_order() -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    transport = TcpTransport(near.detach())
+    assert transport.send(b"one", b"", b"two", bytearray(b"three")) == 11
+    assert far.recv(100) == b"onetwothree"
+    with pytest.raises(ValueError, match="expected 1 to 8"):
+        transport.send(*[b"x"] * 9)
+    far.close()
     transport.close()
 
 

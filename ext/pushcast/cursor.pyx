@@ -2,7 +2,7 @@
 
 **Join.**  At the newest key span in the ring ("gop"), or at the next one ("next").  The key span's lead-in, made private for the peer, goes first.
 
-**Slot.**  Private bytes first, then one contiguous run of everything that is there, in one send.  A datagram transport gets whole datagrams; less than one
+**Slot.**  Private bytes first, then everything that is there, in one send.  A datagram transport gets whole datagrams; less than one
 datagram waits up to two slots for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join or a keyframe
 does not leave as one burst.  A peer that takes nothing is tried again at its next slot: no queue, no readiness poll.
 
@@ -22,7 +22,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from pushcast.ring cimport NO_SPAN, Span, load_acquire, ring_at, ring_intact
-from pushcast.transport cimport CLASS_SRT
+from pushcast.transport cimport CLASS_SRT, MAX_PIECES, iovec
 
 cdef enum:
     RATE_HEADROOM = 4                # how much faster than the feed a destination may catch up
@@ -234,69 +234,73 @@ cdef size_t budget_bytes(const cursor_t* cursor, int64_t elapsed_ns, uint32_t pe
 
 
 cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t until) noexcept nogil:
-    """Send what the ring holds up to (not including) span `until`, within the budget: one send, or one more behind each break of the run."""
+    """Send what the ring holds up to (not including) span `until`, within the budget, in one send."""
+    cdef iovec pieces[MAX_PIECES]
+    cdef uint32_t count = 0
+    cdef bint final = False
     cdef size_t datagram = cursor.transport.datagram
-    cdef const uint8_t* first = NULL
-    cdef bint broken = False
-    cdef size_t run
-    cdef size_t offered
+    cdef size_t run = gather(cursor, budget, until, pieces, &count, &final)
+    cdef size_t offered = run
     cdef Py_ssize_t taken
-    while budget:
-        run = contiguous(cursor, budget, until, &first, &broken)
-        if run == 0:
+    if datagram:
+        offered = run - run % datagram
+        if offered == 0 and not final and cursor.held_slots < HOLD_SLOTS:
+            cursor.held_slots += run != 0
             return
-        offered = run
-        if datagram:
-            offered = run - run % datagram
-            if offered == 0:
-                if not broken and until == NO_SPAN and cursor.held_slots < HOLD_SLOTS:
-                    cursor.held_slots += 1
-                    return
-                offered = run
-        taken = cursor.transport.send(cursor.transport, first, offered)
-        if taken <= 0:
-            blocked(cursor, <int>-taken, now_ns)
-            return
-        cursor.held_slots = 0
-        if not took_media(cursor, <size_t>taken, now_ns):
-            return
-        if <size_t>taken < offered:
-            return
-        budget -= offered if offered < budget else budget
-        if not broken and offered < run:
-            cursor.held_slots = 1
-            return
+        if offered == 0 or final:
+            offered = run
+        else:
+            count = shorten(pieces, count, run - offered)
+    if offered == 0:
+        return
+    taken = cursor.transport.send(cursor.transport, pieces, count, offered)
+    if taken <= 0:
+        blocked(cursor, <int>-taken, now_ns)
+        return
+    cursor.held_slots = 1 if offered < run else 0
+    took_media(cursor, <size_t>taken, now_ns)
 
 
-cdef size_t contiguous(const cursor_t* cursor, size_t most, uint64_t until, const uint8_t** first, bint* broken) noexcept nogil:
-    """Bytes that lie at one stretch from the cursor on, at most `most`.  `broken`: the stretch ends although more spans follow, or at `until`."""
+cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* pieces, uint32_t* count, bint* final) noexcept nogil:
+    """What there is from the cursor on, at most `most` bytes: neighbours in one piece, a new one behind each lead-in and where the writer wrapped.
+
+    `final`: it ends at `until`, and nothing is to come.
+    """
     cdef uint64_t seq = cursor.seq
     cdef const Span* span = ring_at(cursor.ring, seq) if seq < until else NULL
-    cdef uint64_t end
-    cdef size_t run
-    broken[0] = False
-    if span == NULL:
-        return 0
-    first[0] = cursor.ring.arena + span.offset + cursor.at
-    run = span.size - cursor.at
-    end = span.offset + span.size
-    while run < most:
+    cdef uint64_t end = NO_SPAN
+    cdef size_t at = cursor.at
+    cdef size_t size
+    cdef size_t run = 0
+    while span != NULL and run < most:
+        size = min(span.size - at, most - run)
+        if span.offset == end:
+            pieces[count[0] - 1].iov_len += size
+        elif count[0] == MAX_PIECES:
+            return run
+        else:
+            pieces[count[0]].iov_base = cursor.ring.arena + span.offset + at
+            pieces[count[0]].iov_len = size
+            count[0] += 1
+        end = span.offset + span.size
+        run += size
+        at = 0
         seq += 1
-        if seq >= until:
-            broken[0] = True
-            break
-        span = ring_at(cursor.ring, seq)
-        if span == NULL:
-            break
-        if span.offset != end:
-            broken[0] = True
-            break
-        run += span.size
-        end += span.size
-    return run if run < most else most
+        span = ring_at(cursor.ring, seq) if seq < until else NULL
+    final[0] = seq >= until and run < most
+    return run
 
 
-cdef bint took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept nogil:
+cdef uint32_t shorten(iovec* pieces, uint32_t count, size_t less) noexcept nogil:
+    """Take so many bytes off the end; returns how many pieces are left."""
+    while less >= pieces[count - 1].iov_len:
+        less -= pieces[count - 1].iov_len
+        count -= 1
+    pieces[count - 1].iov_len -= less
+    return count
+
+
+cdef void took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept nogil:
     """Count, move the cursor, and make sure that the bytes were still whole when they left."""
     cdef uint64_t began_in = cursor.seq
     cdef size_t left = taken
@@ -323,10 +327,8 @@ cdef bint took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept no
     cursor.row.refused = cursor.transport.refused
     cursor.row.short_sends = cursor.transport.short_sends
     cursor.blocked_since_ns = 0
-    if ring_intact(cursor.ring, began_in):
-        return True
-    overwritten(cursor, True)
-    return False
+    if not ring_intact(cursor.ring, began_in):
+        overwritten(cursor, True)
 
 
 cdef void blocked(cursor_t* cursor, int code, int64_t now_ns) noexcept nogil:
@@ -343,10 +345,13 @@ cdef void blocked(cursor_t* cursor, int code, int64_t now_ns) noexcept nogil:
 
 cdef bint send_private(cursor_t* cursor, int64_t now_ns) noexcept nogil:
     """Send private bytes; True when none are left."""
+    cdef iovec rest
     cdef Py_ssize_t taken
     if cursor.private_bytes == NULL:
         return cursor.state != CURSOR_DONE
-    taken = cursor.transport.send(cursor.transport, cursor.private_bytes + cursor.private_at, cursor.private_size - cursor.private_at)
+    rest.iov_base = cursor.private_bytes + cursor.private_at
+    rest.iov_len = cursor.private_size - cursor.private_at
+    taken = cursor.transport.send(cursor.transport, &rest, 1, rest.iov_len)
     if taken <= 0:
         blocked(cursor, <int>-taken, now_ns)
         return False

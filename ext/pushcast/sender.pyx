@@ -1,8 +1,8 @@
 """Sender: one thread that drives hundreds of destinations, without the GIL.
 
 Time is cut into slots of 4 ms; the thread sleeps until the next one in which anybody has a turn, on an absolute timerfd deadline.  Each class of transports (UDP, SRT, TCP) has a wheel: an interval of a whole number of
-slots, over which its destinations are spread, so that N sends never leave as one burst.  At its turn a destination gets what `cursor_slot` does: at most
-one send for each contiguous run.  Under load the wheels turn slower, within bounds (wheel.pyx).
+slots, over which its destinations are spread, so that N sends never leave as one burst.  At its turn a destination gets what `cursor_slot` does: one
+send with everything that is there.  Under load the wheels turn slower, within bounds (wheel.pyx).
 
 The thread shares with the rest of the process only:
 - the rings (head, tail, last_key by release and acquire),

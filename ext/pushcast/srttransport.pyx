@@ -4,11 +4,12 @@ What a sender thread needs to know of a failed send is said as an errno, as UDP 
 """
 cimport cython
 from libc.errno cimport ECONNRESET, EIO, EMSGSIZE, ENOBUFS, EPIPE, ETIMEDOUT
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from pushcast.libsrt cimport *
 from pushcast.srt cimport SrtCaller, close_now
-from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, transport_t
+from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, iovec, pass_bytes, transport_t
 
 cdef enum:
     PACKET_BYTES = 188           # one TS packet
@@ -32,25 +33,40 @@ cdef int errno_of(int code) noexcept nogil:
     return EIO
 
 
-cdef Py_ssize_t srt_send_run(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+cdef const char* datagram_at(iovec* piece, size_t at, size_t size, char* gathered) noexcept nogil:
+    """The next `size` bytes at one stretch: where they lie, or gathered from several pieces."""
+    cdef size_t filled = 0
+    cdef size_t part
+    if piece.iov_len - at >= size:
+        return <const char*>piece.iov_base + at
+    while filled < size:
+        part = min(piece.iov_len - at, size - filled)
+        memcpy(gathered + filled, <const char*>piece.iov_base + at, part)
+        filled += part
+        pass_bytes(&piece, &at, part)
+    return gathered
+
+
+cdef Py_ssize_t srt_send_run(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil:
     """One srt_sendmsg2 for each datagram: libsrt has no call that takes many."""
+    cdef char gathered[LIVE_PAYLOAD_BYTES]
+    cdef size_t sent = 0
     cdef size_t at = 0
-    cdef size_t piece
+    cdef size_t datagram
     cdef int code
-    while at < size:
-        piece = size - at
-        if piece > self.datagram:
-            piece = self.datagram
-        if srt_sendmsg2(self.fd, <const char*>data + at, <int>piece, NULL) < 0:
+    while sent < size:
+        datagram = min(size - sent, <size_t>self.datagram)
+        if srt_sendmsg2(self.fd, datagram_at(pieces, at, datagram, gathered), <int>datagram, NULL) < 0:
             code = srt_getlasterror(NULL)
             if code == SRT_EASYNCSND or code == SRT_ECONGEST:
                 self.short_sends += 1
                 break
-            if at == 0:
+            if sent == 0:
                 return -errno_of(code)
             break
-        at += piece
-    return <Py_ssize_t>at
+        sent += datagram
+        pass_bytes(&pieces, &at, datagram)
+    return <Py_ssize_t>sent
 
 
 cdef bint srt_look(transport_t* self, backlog_t* backlog) noexcept nogil:

@@ -7,9 +7,18 @@ cdef enum:
     CLASS_SRT = 1
     CLASS_TCP = 2
 
-# Takes a run of whole datagrams (datagram transports) or any bytes (byte streams).  Returns the bytes taken, 0 when the peer
-# takes nothing now (EAGAIN), or a negative errno when the connection is lost.
-ctypedef Py_ssize_t (*send_t)(transport_t* self, const uint8_t* data, size_t size) noexcept nogil
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef enum:
+    MAX_PIECES = 8
+
+# Takes a run of whole datagrams (datagram transports) or any bytes (byte streams), which lies in 1 to MAX_PIECES pieces, none empty, `size` bytes together; where
+# one piece ends a datagram may go on.  The array is the transport's to change.  Returns the bytes taken, 0 when the peer takes nothing now (EAGAIN), or a negative
+# errno when the connection is lost.
+ctypedef Py_ssize_t (*send_t)(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil
 
 # Fills in what a transport with a queue of its own has not got rid of; False when it cannot say now.
 ctypedef bint (*look_t)(transport_t* self, backlog_t* backlog) noexcept nogil
@@ -28,6 +37,9 @@ ctypedef struct transport_t:
     uint32_t gso             # UDP: 1 while the kernel segments
     uint64_t refused         # UDP: ICMP refusals seen; not fatal
     uint64_t short_sends     # sends that took less than was offered
+
+# Moves over `size` bytes of pieces: *at is the place in *pieces.
+cdef void pass_bytes(iovec** pieces, size_t* at, size_t size) noexcept nogil
 
 cdef class Transport:
     cdef transport_t c

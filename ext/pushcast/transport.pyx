@@ -1,7 +1,7 @@
 """UDP and TCP transports.
 
-UDP hands the kernel one run of up to 49 datagrams in one call and lets it segment them (UDP_SEGMENT); where the kernel, the device or the path's
-MTU refuses that, the transport goes over to sendmmsg for good.  An ICMP refusal on a connected UDP socket is counted and is not fatal: the
+What is to be sent may lie in several pieces; it leaves in one system call.  UDP hands the kernel one run of up to 49 datagrams and lets it segment them
+(UDP_SEGMENT); where the kernel, the device or the path's MTU refuses that, the transport goes over to sendmmsg for good.  An ICMP refusal on a connected UDP socket is counted and is not fatal: the
 receiver may not be there yet.
 
 The sender owns the socket's writing side from attach to release; the socket is closed only after the release.
@@ -41,11 +41,6 @@ cdef extern from *:
     #endif
     """
 
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void* iov_base
-        size_t iov_len
-
 cdef extern from "<sys/socket.h>" nogil:
     struct msghdr:
         void* msg_name
@@ -56,6 +51,7 @@ cdef extern from "<sys/socket.h>" nogil:
         msghdr msg_hdr
         unsigned int msg_len
     Py_ssize_t send(int fd, const void* data, size_t size, int flags)
+    Py_ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
     int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
     enum:
@@ -82,16 +78,46 @@ cdef bint refuses_segmentation(int code) noexcept nogil:
     return code == EMSGSIZE or code == EIO or code == EINVAL or code == ENOPROTOOPT or code == EOPNOTSUPP
 
 
-cdef Py_ssize_t udp_send(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+cdef void pass_bytes(iovec** pieces, size_t* at, size_t size) noexcept nogil:
+    cdef size_t rest
+    while size:
+        rest = pieces[0].iov_len - at[0]
+        if size < rest:
+            at[0] += size
+            return
+        size -= rest
+        pieces[0] += 1
+        at[0] = 0
+
+
+cdef Py_ssize_t send_pieces(int fd, iovec* pieces, uint32_t count) noexcept nogil:
+    """One system call; the plain one where it will do, for it is the cheapest."""
+    cdef msghdr message
+    if count == 1:
+        return send(fd, pieces.iov_base, pieces.iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
+    memset(&message, 0, sizeof(message))
+    message.msg_iov = pieces
+    message.msg_iovlen = count
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+
+cdef Py_ssize_t udp_send(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil:
     cdef size_t limit = <size_t>self.datagram * RUN_DATAGRAMS
+    cdef iovec* last = pieces
+    cdef size_t in_last = 0
     cdef Py_ssize_t taken
     cdef int attempt
     if size > limit:
         size = limit
+        pass_bytes(&last, &in_last, limit)
+        count = <uint32_t>(last - pieces)
+        if in_last:
+            last.iov_len = in_last
+            count += 1
     if not self.gso:
-        return udp_send_each(self, data, size)
+        return udp_send_each(self, pieces, size)
     for attempt in range(2):
-        taken = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        taken = send_pieces(self.fd, pieces, count)
         if taken >= 0:
             return taken
         if errno != ECONNREFUSED:
@@ -104,37 +130,51 @@ cdef Py_ssize_t udp_send(transport_t* self, const uint8_t* data, size_t size) no
         return <Py_ssize_t>size  # nobody listens: what UDP sends then is lost, and that is all
     if refuses_segmentation(errno):
         set_segment(self, 0)
-        return udp_send_each(self, data, size)
+        return udp_send_each(self, pieces, size)
     return -errno
 
 
-cdef Py_ssize_t udp_send_each(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+cdef uint32_t cut_datagram(iovec** pieces, size_t* at, size_t size, iovec* cut) noexcept nogil:
+    """The parts that make the next `size` bytes; returns how many they are."""
+    cdef uint32_t parts = 0
+    cdef size_t part
+    while size:
+        part = pieces[0].iov_len - at[0]
+        if part > size:
+            part = size
+        cut[parts].iov_base = <uint8_t*>pieces[0].iov_base + at[0]
+        cut[parts].iov_len = part
+        parts += 1
+        size -= part
+        pass_bytes(pieces, at, part)
+    return parts
+
+
+cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noexcept nogil:
     """One message for each datagram, in one system call."""
     cdef mmsghdr messages[RUN_DATAGRAMS]
-    cdef iovec pieces[RUN_DATAGRAMS]
-    cdef size_t count = 0
+    cdef iovec parts[RUN_DATAGRAMS + MAX_PIECES]
+    cdef uint32_t part = 0
+    cdef unsigned int count = 0
     cdef size_t at = 0
-    cdef size_t piece
+    cdef size_t left = size
+    cdef size_t taken
     cdef int sent
     cdef int attempt
     memset(messages, 0, sizeof(messages))
-    while at < size and count < RUN_DATAGRAMS:
-        piece = size - at
-        if piece > self.datagram:
-            piece = self.datagram
-        pieces[count].iov_base = <void*>(data + at)
-        pieces[count].iov_len = piece
-        messages[count].msg_hdr.msg_iov = &pieces[count]
-        messages[count].msg_hdr.msg_iovlen = 1
-        at += piece
+    while left:
+        taken = min(left, <size_t>self.datagram)
+        messages[count].msg_hdr.msg_iov = &parts[part]
+        messages[count].msg_hdr.msg_iovlen = cut_datagram(&pieces, &at, taken, &parts[part])
+        part += <uint32_t>messages[count].msg_hdr.msg_iovlen
+        left -= taken
         count += 1
     for attempt in range(2):
-        sent = sendmmsg(self.fd, messages, <unsigned int>count, MSG_DONTWAIT | MSG_NOSIGNAL)
+        sent = sendmmsg(self.fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
             if sent < <int>count:
                 self.short_sends += 1
-            at = <size_t>sent * self.datagram
-            return <Py_ssize_t>(at if at < size else size)
+            return <Py_ssize_t>min(<size_t>sent * self.datagram, size)
         if errno != ECONNREFUSED:
             break
         self.refused += 1
@@ -155,8 +195,8 @@ cdef int set_segment(transport_t* self, int segment_bytes) noexcept nogil:
     return 0
 
 
-cdef Py_ssize_t tcp_send(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
-    cdef Py_ssize_t taken = send(self.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+cdef Py_ssize_t tcp_send(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil:
+    cdef Py_ssize_t taken = send_pieces(self.fd, pieces, count)
     if taken >= 0:
         if <size_t>taken < size:
             self.short_sends += 1
@@ -179,12 +219,29 @@ cdef class Transport:
         """Largest datagram; 0 for a byte stream."""
         return self.c.datagram
 
-    def send(self, const uint8_t[::1] data not None):
-        """Bytes taken, 0 when the peer takes nothing now; OSError when the connection is lost."""
+    def send(self, *pieces):
+        """Send up to eight buffers as one run.  Bytes taken, 0 when the peer takes nothing now; OSError when the connection is lost."""
         if self.closed:
             raise ValueError("send on a closed transport")
-        cdef const uint8_t* first = &data[0] if data.shape[0] else NULL
-        cdef Py_ssize_t taken = self.c.send(&self.c, first, data.shape[0])
+        if not 1 <= len(pieces) <= MAX_PIECES:
+            raise ValueError(f"send: found {len(pieces)} pieces, expected 1 to {MAX_PIECES}")
+        cdef iovec cut[MAX_PIECES]
+        cdef size_t size = 0
+        cdef const uint8_t[::1] piece
+        cdef uint32_t count = 0
+        cdef list held = []              # each as a buffer, so that none moves meanwhile
+        for data in pieces:
+            piece = data
+            if piece.shape[0] == 0:
+                continue
+            held.append(piece)
+            cut[count].iov_base = <void*>&piece[0]
+            cut[count].iov_len = piece.shape[0]
+            size += piece.shape[0]
+            count += 1
+        if count == 0:
+            return 0
+        cdef Py_ssize_t taken = self.c.send(&self.c, cut, count, size)
         if taken < 0:
             raise OSError(-taken, os.strerror(-taken))
         return taken
