@@ -390,6 +390,61 @@ def test_stop_releases_what_is_attached() -> None:
     assert loop.sender.population_count == 0
 
 
+def test_stop_releases_what_was_lost_and_what_was_never_taken(loop: Loop) -> None:
+    ring, gone, late = Ring(), Pipe(), Pipe()
+    gone.far.close()
+    write(ring, 0, 3)
+    lost = destination(ring, gone.transport)
+    loop.sender.attach(lost)
+    assert loop.wait(lost, EVENT_LOST) == errno.EPIPE
+    untaken = destination(ring, late.transport)
+    loop.sender.attach(untaken)
+    loop.close()
+    released = {who: code for who, what, code in loop.sender.events() if what == EVENT_RELEASED}
+    assert released == {lost: errno.ECANCELED, untaken: errno.ECANCELED}
+    with pytest.raises(ValueError, match="this sender was stopped"):
+        loop.sender.attach(destination(ring, Pipe().transport))
+
+
+def test_what_is_asked_after_the_release_is_harmless() -> None:
+    """The thread lets go while Python, which has not read that yet, goes on asking: nothing may point to the
+    destination once it is gone."""
+    sender, ring, pipe = Sender(), Ring(), Pipe()
+    one = destination(ring, pipe.transport)
+    sender.attach(one)
+    one.control(b"in time")
+    sender.stop()
+    sender.run()
+    one.control(b"too late")
+    sender.detach(one, b"too late as well")
+    assert sender.events() == [(one, EVENT_RELEASED, errno.ECANCELED)]
+    with pytest.raises(ValueError, match="this destination was released"):
+        sender.attach(one)
+    del one
+    sender.stop()
+    sender.run()
+    assert sender.events() == []
+    assert pipe.rest() == b""
+
+
+def test_a_peer_that_does_not_read_is_let_go_without_the_final_bytes() -> None:
+    sender, ring, pipe = Sender(), Ring(), Pipe()
+    one = destination(ring, pipe.transport)
+    sender.attach(one)
+    one.control(bytes(65536))
+    sender.detach(one, b"bye")
+    thread = threading.Thread(target=sender.run, daemon=True)
+    thread.start()
+    pipe.read(65536)
+    with selectors.DefaultSelector() as selector:
+        selector.register(sender.event_fd, selectors.EVENT_READ)
+        assert selector.select(DEADLINE_S)
+    assert sender.events() == [(one, EVENT_RELEASED, 0)]
+    assert pipe.rest() == b""
+    sender.stop()
+    thread.join(DEADLINE_S)
+
+
 def test_a_destination_belongs_to_one_sender_once(loop: Loop) -> None:
     pipe = Pipe()
     one = destination(Ring(), pipe.transport)

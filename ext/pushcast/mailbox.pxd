@@ -26,6 +26,7 @@ ctypedef struct letter_t:        # one for each destination; everything under th
     uint32_t commands            # COMMAND_* not yet taken
     uint32_t events              # events not yet read
     int event_code
+    bint closed                  # RELEASED was reported: commands come too late
     int64_t drain_ms
     control_t* said              # control bytes not yet taken, oldest first
     control_t** said_end
@@ -57,8 +58,7 @@ cdef bint mailbox_init(mailbox_t* box) noexcept nogil
 cdef void mailbox_free(mailbox_t* box) noexcept nogil
 cdef void letter_init(letter_t* letter, void* owner) noexcept nogil
 cdef void letter_free(letter_t* letter) noexcept nogil
-cdef void post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_ms) noexcept nogil
-cdef int post_control(mailbox_t* box, letter_t* letter, const uint8_t* data, size_t size) noexcept nogil
+cdef int post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_ms, const uint8_t* said, size_t said_bytes) noexcept nogil
 cdef order_t next_order(mailbox_t* box) noexcept nogil
 cdef void report(mailbox_t* box, letter_t* letter, uint32_t event, int code) noexcept nogil
 cdef event_t next_event(mailbox_t* box) noexcept nogil

@@ -45,6 +45,41 @@ cdef void letter_free(letter_t* letter) noexcept nogil:
         letter.said = following
 
 
+cdef int post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_ms, const uint8_t* said, size_t said_bytes) noexcept nogil:
+    """Ask something of a destination; drain_ms is for COMMAND_DETACH.  A copy of the bytes said goes with it: they are taken together.
+
+    0, or why nothing of the bytes goes with it: ENOMEM, or ENOBUFS when too many wait already.  COMMAND_CONTROL alone is not asked for without them.  A
+    destination that was released is asked nothing any more.
+    """
+    cdef control_t* item = NULL
+    cdef int code = 0
+    if said_bytes:
+        item = <control_t*>malloc(sizeof(control_t) + said_bytes)
+        if item == NULL:
+            code = ENOMEM
+        else:
+            item.next = NULL
+            item.size = said_bytes
+            memcpy(<uint8_t*>item + sizeof(control_t), said, said_bytes)
+    pthread_mutex_lock(&box.lock)
+    if not letter.closed:
+        if item != NULL and letter.said_bytes + said_bytes > MAX_SAID_BYTES:
+            code = ENOBUFS
+        elif item != NULL:
+            letter.said_bytes += said_bytes
+            letter.said_end[0] = item
+            letter.said_end = &item.next
+            item = NULL
+        if command & COMMAND_DETACH:
+            letter.drain_ms = drain_ms
+        if code == 0 or command != COMMAND_CONTROL:
+            enlist(box, letter, command)
+    pthread_mutex_unlock(&box.lock)
+    free(item)
+    wake(box.wake_fd)
+    return code
+
+
 cdef void enlist(mailbox_t* box, letter_t* letter, uint32_t command) noexcept nogil:
     """Under the lock: note a command."""
     if letter.commands == 0:
@@ -54,38 +89,17 @@ cdef void enlist(mailbox_t* box, letter_t* letter, uint32_t command) noexcept no
     letter.commands |= command
 
 
-cdef void post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_ms) noexcept nogil:
-    """Ask something of a destination; drain_ms is for COMMAND_DETACH."""
-    pthread_mutex_lock(&box.lock)
-    if command & COMMAND_DETACH:
-        letter.drain_ms = drain_ms
-    enlist(box, letter, command)
-    pthread_mutex_unlock(&box.lock)
-    wake(box.wake_fd)
-
-
-cdef int post_control(mailbox_t* box, letter_t* letter, const uint8_t* data, size_t size) noexcept nogil:
-    """Have a copy of these bytes said between two spans; 0, ENOMEM, or ENOBUFS when too many wait already."""
-    cdef control_t* item = <control_t*>malloc(sizeof(control_t) + size)
-    cdef bint fits
-    if item == NULL:
-        return ENOMEM
-    item.next = NULL
-    item.size = size
-    memcpy(<uint8_t*>item + sizeof(control_t), data, size)
-    pthread_mutex_lock(&box.lock)
-    fits = letter.said_bytes + size <= MAX_SAID_BYTES
-    if fits:
-        letter.said_bytes += size
-        letter.said_end[0] = item
-        letter.said_end = &item.next
-        enlist(box, letter, COMMAND_CONTROL)
-    pthread_mutex_unlock(&box.lock)
-    if not fits:
-        free(item)
-        return ENOBUFS
-    wake(box.wake_fd)
-    return 0
+cdef void withdraw(mailbox_t* box, letter_t* letter) noexcept nogil:
+    """Under the lock: take a letter out of the list of commands."""
+    cdef letter_t** link = &box.commands
+    if letter.commands == 0:
+        return
+    while link[0] != letter:
+        link = &link[0].next_command
+    link[0] = letter.next_command
+    if link[0] == NULL:
+        box.commands_end = link
+    letter.commands = 0
 
 
 cdef order_t next_order(mailbox_t* box) noexcept nogil:
@@ -115,7 +129,10 @@ cdef order_t next_order(mailbox_t* box) noexcept nogil:
 
 
 cdef void report(mailbox_t* box, letter_t* letter, uint32_t event, int code) noexcept nogil:
-    """Tell of a destination; `code`, an errno, goes with LOST and RELEASED."""
+    """Tell of a destination; `code`, an errno, goes with LOST and RELEASED.
+
+    RELEASED is the last that the thread has to do with it: whoever reads the event may free the letter, so it stands in no list of commands then.
+    """
     cdef bint first
     pthread_mutex_lock(&box.lock)
     first = box.events == NULL
@@ -128,6 +145,9 @@ cdef void report(mailbox_t* box, letter_t* letter, uint32_t event, int code) noe
     letter.events |= event
     if event & (LOST | RELEASED):
         letter.event_code = code
+    if event & RELEASED:
+        letter.closed = True
+        withdraw(box, letter)
     pthread_mutex_unlock(&box.lock)
     if first:
         wake(box.event_fd)

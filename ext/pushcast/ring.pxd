@@ -7,11 +7,15 @@ cdef extern from *:
     #include <stdatomic.h>
     #define pushcast_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define pushcast_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-    #define pushcast_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+    #define pushcast_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+    #define pushcast_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
+    #define pushcast_fence_all() __atomic_thread_fence(__ATOMIC_SEQ_CST)
     """
     uint64_t load_acquire "pushcast_load"(const uint64_t* p) noexcept nogil
     void store_release "pushcast_store"(uint64_t* p, uint64_t v) noexcept nogil
-    void fence "pushcast_fence"() noexcept nogil
+    void fence_acquire "pushcast_fence_acquire"() noexcept nogil
+    void fence_release "pushcast_fence_release"() noexcept nogil
+    void fence_all "pushcast_fence_all"() noexcept nogil
 
 cdef enum:
     SPAN_KEY = 1             # a cursor may join here
@@ -25,12 +29,10 @@ cdef extern from *:
     const uint64_t NO_SPAN "PUSHCAST_NO_SPAN"
 
 ctypedef struct Span:
-    uint64_t seq             # its own sequence number
     uint64_t offset          # first shared byte, from the start of the arena
     uint32_t size            # shared bytes
     uint32_t lead            # bytes of lead-in material standing right before offset (key spans), for joining cursors only
     int64_t dts              # 90 kHz
-    int64_t at_ns            # CLOCK_MONOTONIC when committed
     uint32_t track
     uint32_t flags           # SPAN_*
 
@@ -58,7 +60,7 @@ cdef inline const Span* ring_at(const ring_t* ring, uint64_t seq) noexcept nogil
 
 cdef inline bint ring_intact(const ring_t* ring, uint64_t seq) noexcept nogil:
     """True when nothing at or behind seq was overwritten up to now: ask after the bytes were used."""
-    fence()
+    fence_acquire()
     return seq >= load_acquire(&ring.tail)
 
 

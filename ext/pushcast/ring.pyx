@@ -15,8 +15,6 @@ cimport cython
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from pushcast.monotonic cimport monotonic_ns
-
 from pushcast.errors import MediaError
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -34,6 +32,9 @@ cdef extern from *:
     #define PUSHCAST_MAP_FAILED(p) ((p) == MAP_FAILED)
     """
     bint map_failed "PUSHCAST_MAP_FAILED"(void* p) noexcept nogil
+
+cdef enum:
+    STREAMED_BYTES = 262144  # the C library may copy more than this with streaming stores, which overtake earlier ones
 
 cdef int64_t TICKS_PER_SECOND = 90000
 
@@ -102,7 +103,11 @@ cdef class Ring:
                 break
         if tail != ring.tail:
             store_release(&ring.tail, tail)
-            fence()  # no byte may change before every reader can see that it is gone
+            # No byte may change before every reader can see that it is gone.
+            if size < STREAMED_BYTES:
+                fence_release()
+            else:
+                fence_all()
         if wrapped:
             ring.write = 0
         self.reserved_bytes = <uint32_t>size
@@ -128,14 +133,12 @@ cdef class Ring:
         cdef uint64_t seq = ring.head
         if seq - ring.tail > ring.mask:
             store_release(&ring.tail, seq - ring.mask)
-            fence()
+            fence_release()
         cdef Span* span = &ring.spans[seq & ring.mask]
-        span.seq = seq
         span.offset = ring.write + lead
         span.size = size
         span.lead = lead
         span.dts = dts
-        span.at_ns = monotonic_ns()
         span.track = track
         span.flags = flags
         ring.write += lead + size

@@ -60,4 +60,4 @@ cdef class Sender:
     cdef void obey(self, dest_t* dest, const order_t* order) noexcept nogil
     cdef bint enter(self, dest_t* dest) noexcept nogil
     cdef void leave(self, dest_t* dest) noexcept nogil
-    cdef void release_all(self) noexcept nogil
+    cdef void let_go(self, dest_t* dest) noexcept nogil

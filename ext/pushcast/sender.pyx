@@ -20,8 +20,8 @@ from libc.stdlib cimport calloc, free
 from pushcast.counters cimport CounterTable
 from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_slot
 from pushcast.mailbox cimport (
-    COMMAND_ATTACH, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, control_t, event_t, letter_free,
-    letter_init, mailbox_free, mailbox_init, next_event, next_order, order_t, post, post_control, report,
+    COMMAND_ATTACH, COMMAND_CONTROL, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, control_t, event_t,
+    letter_free, letter_init, mailbox_free, mailbox_init, next_event, next_order, order_t, post, report,
 )
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
@@ -97,10 +97,18 @@ cdef class Destination:
         """Say protocol bytes between two spans.  BufferError when the peer has not taken 64 KiB of earlier ones."""
         if self.sender is None:
             raise ValueError("control bytes for a destination that is not attached")
+        cdef int code
         cdef size_t size = data.shape[0]
         if size == 0:
             return
-        say(self.sender, self, &data[0], size)
+        cdef Sender sender = self.sender
+        cdef const uint8_t* said = &data[0]
+        with nogil:
+            code = post(&sender.mail, &self.c.letter, COMMAND_CONTROL, 0, said, size)
+        if code == ENOMEM:
+            raise MemoryError("control bytes")
+        if code:
+            raise BufferError(f"more than {MAX_SAID_BYTES} bytes of replies wait for a peer that does not read")
 
     def counters(self):
         """This destination's row of the counter table, as a dict."""
@@ -109,18 +117,6 @@ cdef class Destination:
     def reset_gap(self):
         """Begin a new measurement of max_gap_ns."""
         self.table.reset_gap(self.row)
-
-
-cdef int say(Sender sender, Destination destination, const uint8_t* data, size_t size) except -1:
-    """Queue control bytes.  BufferError when too many wait."""
-    cdef int code
-    with nogil:
-        code = post_control(&sender.mail, &destination.c.letter, data, size)
-    if code == ENOMEM:
-        raise MemoryError("control bytes")
-    if code:
-        raise BufferError(f"more than {MAX_SAID_BYTES} bytes of replies wait for a peer that does not read")
-    return 0
 
 
 cdef class Sender:
@@ -152,9 +148,12 @@ cdef class Sender:
         """The thread's body: returns after stop(), with every destination released."""
         with nogil:
             self.loop()
+        # Those on a wheel, those that were lost and not detached, and those whose attach nobody took.
+        for destination in self.members.values():
+            self.let_go((<Destination>destination).c)
 
     def stop(self):
-        """Ask run() to return.  Destinations still attached are released as they are."""
+        """Ask run() to return.  Destinations still attached are released as they are, and no others are taken."""
         store_release(&self.stopping, 1)
         wake(self.mail.wake_fd)
 
@@ -162,24 +161,27 @@ cdef class Sender:
         """Take a destination; it joins at its next turn."""
         if destination.sender is not None:
             raise ValueError("this destination is attached already")
+        if destination.c.letter.closed:
+            raise ValueError("this destination was released: its place in the stream is gone")
+        if self.stopping:
+            raise ValueError("this sender was stopped")
         destination.sender = self
         self.members[<size_t>destination.c] = destination
         with nogil:
-            post(&self.mail, &destination.c.letter, COMMAND_ATTACH, 0)
+            post(&self.mail, &destination.c.letter, COMMAND_ATTACH, 0, NULL, 0)
 
     def detach(self, Destination destination not None, const uint8_t[::1] final=b"", int64_t drain_ms=1000):
         """Let a destination finish its span (or the ended ring), say ``final``, and be released; after ``drain_ms`` it
-        is released as it is.
+        is released as it is.  A peer that has not taken 64 KiB of earlier control bytes is not told ``final``.
         """
         if destination.sender is not self:
             raise ValueError("this destination is not attached to this sender")
         if destination.leaving:
             raise ValueError("this destination is leaving already")
         destination.leaving = True
-        if final.shape[0]:
-            say(self, destination, &final[0], final.shape[0])
+        cdef const uint8_t* said = &final[0] if final.shape[0] else NULL
         with nogil:
-            post(&self.mail, &destination.c.letter, COMMAND_DETACH, drain_ms)
+            post(&self.mail, &destination.c.letter, COMMAND_DETACH, drain_ms, said, final.shape[0])
 
     def events(self):
         """What happened since the last call: a list of (Destination, EVENT_*, errno or 0)."""
@@ -232,15 +234,14 @@ cdef class Sender:
             why = wait_for(self.timer_fd, self.mail.wake_fd)
             if why & 2:
                 drain_fd(self.mail.wake_fd)
-                self.take_orders()
                 if load_acquire(&self.stopping):
-                    break
+                    return
+                self.take_orders()
             if why & 1 and self.population:
                 self.run_slots()
             if self.population == 0:
                 arm_timer(self.timer_fd, 0)
                 store_release(&self.busy_permille, 0)
-        self.release_all()
 
     cdef int64_t next_slot(self) noexcept nogil:
         """The first slot after the last one in which anybody has a turn."""
@@ -352,18 +353,14 @@ cdef class Sender:
         dest.attached = False
         self.population -= 1
 
-    cdef void release_all(self) noexcept nogil:
-        """The thread ends: let go of everything that is still here."""
-        cdef int index
-        cdef uint32_t slot
-        cdef dest_t* dest
-        for index in range(CLASSES):
-            for slot in range(MAX_SLOTS):
-                while self.wheels[index].count[slot]:
-                    dest = <dest_t*>self.wheels[index].members[slot][self.wheels[index].count[slot] - 1]
-                    self.leave(dest)
-                    dest.cursor.state = CURSOR_DONE
-                    report(&self.mail, &dest.letter, RELEASED, ECANCELED)
+    cdef void let_go(self, dest_t* dest) noexcept nogil:
+        """The thread ends: release one that was not released yet."""
+        if dest.letter.closed:
+            return
+        if dest.attached:
+            self.leave(dest)
+        dest.cursor.state = CURSOR_DONE
+        report(&self.mail, &dest.letter, RELEASED, ECANCELED)
 
 
 cdef Wheel _wheel(str name, uint32_t ms, uint32_t most_ms):
