@@ -126,7 +126,8 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         self._place = ("", "")  # vhost and app
         self._host = ""
         self._publication: _Publication | None = None
-        self._last_read = self._waiting_since = loop.time()
+        self._heard_at = self._waiting_since = loop.time()
+        self._heard = False  # since the last sweep: reads are too many to look at the clock for each
         self._ended_at = 0.0
         self._entered = False
         self._stopped = False
@@ -150,7 +151,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended_at:
             return
-        self._last_read = self._loop.time()
+        self._heard = True
         try:
             self._read(self._ingest.buffer[:nbytes])
         except EngineError as error:
@@ -185,10 +186,12 @@ class _PublisherConnection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def check_deadlines(self, now: float) -> None:
+        if self._heard:
+            self._heard_at, self._heard = now, False
         if self._ended_at:
             if now - self._ended_at > FAREWELL_DEADLINE_S:
                 self.abort()
-        elif now - self._last_read > IDLE_DEADLINE_S:
+        elif now - self._heard_at > IDLE_DEADLINE_S:
             self.end(f"expected bytes within {IDLE_DEADLINE_S:g} s, got none")
         elif self._publication is None:
             if now - self._waiting_since > PUBLISH_DEADLINE_S:
@@ -197,12 +200,12 @@ class _PublisherConnection(asyncio.BufferedProtocol):
             self.end(f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none")
 
     def _read(self, data: memoryview) -> None:
-        self._connection.receive_data(data)
-        while not self._ended_at and (event := self._connection.next_event()) is not None:
-            self._on_event(event)
-        if self._ended_at:
-            return
-        self._write(self._connection.data_to_send())
+        if self._connection.receive_data(data):
+            while not self._ended_at and (event := self._connection.next_event()) is not None:
+                self._on_event(event)
+            if self._ended_at:
+                return
+            self._write(self._connection.data_to_send())
         if self._publication is not None:
             self._publication.announce_when_ready()
 

@@ -114,22 +114,24 @@ class Connection:
         self._window_sent_bytes = 0
         self._acknowledged_bytes = 0
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
-        """Take bytes from the peer.
+    def receive_data(self, data: bytes | bytearray | memoryview) -> bool:
+        """Take bytes from the peer; True when there is an event or an answer to ask for, which media is not.
 
         Raises RemoteProtocolError for a broken handshake or chunk, and whatever the media sink raises.
         """
         if self.state is State.CLOSED:
-            return
+            return False
         try:
             self._receive(data)
         except EngineError:
             self.state = State.CLOSED
             raise
+        return bool(self._queue or self._replies)
 
     def _receive(self, data: bytes | bytearray | memoryview) -> None:
         if self._handshake is None:
-            self._queue[:0] = reversed(self.reader.receive(data))
+            if came := self.reader.receive(data):
+                self._queue[:0] = reversed(came)
         else:
             answer, rest = self._handshake.receive(bytes(data))
             self._replies += answer
