@@ -22,6 +22,34 @@ def test_turns_are_spread_evenly():
     assert wheel.turns() == [2, 2, 2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("interval_ms", "members", "used"),
+    [
+        (20, 1, [1, 0, 0, 0, 0]),
+        (20, 5, [1] * 5),
+        (40, 4, [1, 0, 1, 0, 1, 0, 1, 0, 0, 0]),
+        (40, 50, [10, 0] * 5),
+        (200, 7, ([1] + [0] * 7) * 6 + [1, 0]),
+        (200, 1000, [20] * 50),
+    ],
+)
+def test_few_members_use_few_slots(interval_ms, members, used):
+    """Each slot in use wakes the thread."""
+    wheel = Wheel(interval_ms, interval_ms)
+    seats = [Seat(wheel) for _ in range(members)]
+    assert wheel.turns() == used
+    assert len(seats) == wheel.population
+
+
+def test_slots_in_use_grow_with_the_population():
+    wheel = Wheel(200, 200)
+    seats = []
+    for members, used in ((50, 7), (100, 7), (200, 13), (400, 25), (1000, 50)):
+        seats += [Seat(wheel) for _ in range(members - len(seats))]
+        assert sum(map(bool, wheel.turns())) == used
+        assert max(wheel.turns()) <= 28
+
+
 @pytest.mark.parametrize(("asked_ms", "interval_ms"), [(1, 4), (5, 4), (6, 8), (20, 20), (256, 256), (1000, 256)])
 def test_intervals_are_whole_slots(asked_ms, interval_ms):
     assert Wheel(asked_ms, asked_ms).interval_ms == interval_ms

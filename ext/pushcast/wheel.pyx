@@ -1,6 +1,9 @@
 """Wheels: the destinations of one class of transports, spread evenly over the slots of their interval.
 
-A wheel turns one slot further every 4 ms; whoever sits there has its turn.  Between its two bounds the interval follows the load: `judge` is asked once
+A wheel turns one slot further every 4 ms; whoever sits there has its turn.  Every slot in use is a wake-up of the thread, which costs as much as two sends, so
+a wheel uses at least LEAST_USED of its slots, that N sends never leave as one burst, and more only when each has MEMBERS_PER_SLOT.
+
+Between its two bounds the interval follows the load: `judge` is asked once
 for each window of time and makes the wheel that costs most a quarter slower when the thread is busy for more than BUSY_PERMILLE of the window.  It makes one faster
 again, down to what was configured, only after CALM_WINDOWS windows in which the thread would have stayed below CALM_PERMILLE at the faster pace, so that it does
 not swing.  Time is wall-clock time: a thread that has to wait for a core falls behind like one that has too much to do.
@@ -17,6 +20,8 @@ cdef enum:
     CALM_PERMILLE = 600
     CALM_WINDOWS = 5
     LEAST_ROOM = 16
+    LEAST_USED = 4
+    MEMBERS_PER_SLOT = 16
     MAX_WHEELS = 8
 
 
@@ -64,13 +69,24 @@ cdef void sit(wheel_t* wheel, seat_t* seat, uint32_t slot) noexcept nogil:
     wheel.count[slot] += 1
 
 
+cdef uint32_t stride(uint64_t slots, uint64_t population) noexcept nogil:
+    """The distance of the slots in use, a power of two: those of a larger population lie between those of a smaller one."""
+    cdef uint64_t most = slots // max(<uint64_t>LEAST_USED, population // MEMBERS_PER_SLOT)
+    cdef uint32_t distance = 1
+    while 2 * distance <= most:
+        distance *= 2
+    return distance
+
+
 cdef bint wheel_enter(wheel_t* wheel, seat_t* seat) noexcept nogil:
-    """Sit down at the emptiest slot; False when there is no memory."""
+    """Sit down at the emptiest slot in use; False when there is no memory."""
     cdef uint32_t best = 0
-    cdef uint32_t slot
-    for slot in range(wheel.slots):
+    cdef uint32_t slot = 0
+    cdef uint32_t distance = stride(wheel.slots, wheel.population + 1)
+    while slot < wheel.slots:
         if wheel.count[slot] < wheel.count[best]:
             best = slot
+        slot += distance
     if not ensure_room(wheel, best, wheel.count[best] + 1):
         return False
     sit(wheel, seat, best)
@@ -91,15 +107,17 @@ cdef void wheel_leave(wheel_t* wheel, seat_t* seat) noexcept nogil:
 cdef bint wheel_resize(wheel_t* wheel, uint32_t slots) noexcept nogil:
     """Spread everybody evenly over another number of slots, in the order of their turns.  False, and nothing changed, when there is no memory."""
     cdef uint64_t population = wheel.population
-    cdef uint32_t share = <uint32_t>(population // slots) + 1
+    cdef uint32_t distance = stride(slots, population)
+    cdef uint32_t used = (slots + distance - 1) // distance
+    cdef uint32_t share = <uint32_t>(population // used) + 1
     cdef uint32_t slot
     cdef uint32_t place
     cdef uint32_t index = 0
     cdef seat_t** everybody = <seat_t**>malloc((population + 1) * sizeof(seat_t*))
     if everybody == NULL:
         return False
-    for slot in range(slots):
-        if not ensure_room(wheel, slot, share):
+    for slot in range(used):
+        if not ensure_room(wheel, slot * distance, share):
             free(everybody)
             return False
     for slot in range(wheel.slots):
@@ -109,7 +127,7 @@ cdef bint wheel_resize(wheel_t* wheel, uint32_t slots) noexcept nogil:
         wheel.count[slot] = 0
     set_slots(wheel, slots)
     for index in range(population):
-        sit(wheel, everybody[index], <uint32_t>(index * <uint64_t>slots // population))
+        sit(wheel, everybody[index], distance * <uint32_t>(index * <uint64_t>used // population))
     free(everybody)
     return True
 
