@@ -76,9 +76,11 @@ def turns(name: str, container: str, interval_ms: int) -> int:
 def connected(container: str) -> tuple[socket.socket, socket.socket]:
     """The non-blocking near end, and the far end, of a connection over the loopback."""
     kind = socket.SOCK_DGRAM if container == "mpegts" else socket.SOCK_STREAM
-    far = socket.socket(socket.AF_INET, kind)
+    far, near = socket.socket(socket.AF_INET, kind), socket.socket(socket.AF_INET, kind)
+    # A busy machine may deliver late: several turns must fit, so that every send takes all.
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     far.bind(("127.0.0.1", 0))
-    near = socket.socket(socket.AF_INET, kind)
     if kind == socket.SOCK_STREAM:
         far.listen()
     near.connect(far.getsockname())

@@ -52,8 +52,8 @@ def _run_driver(modules: Path, folder: Path) -> dict[str, int]:
         *("valgrind", "--quiet", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no", "--dump-line=no"),
         *(f"--callgrind-out-file={folder}/out", sys.executable, str(HERE / "driver.py")),
     ]
-    path = os.pathsep.join(map(str, (ROOT / "src", HERE.parent, modules)))
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
+    path = [str(ROOT / "src"), str(HERE.parent), str(modules), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONHASHSEED": "0"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
