@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-load bench-storm sanitize build clean
+.PHONY: demo test lint bench bench-load bench-storm instructions sanitize build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
@@ -38,6 +38,10 @@ bench-load: .stamp/system-test .stamp/build
 
 bench-storm: .stamp/system-test .stamp/build
 	$(PYTHON) -m bench.storm
+
+# Counts the instructions of the hot paths anew and keeps them as what tests/instructions expects.
+instructions: .stamp/system-test .stamp/build
+	PYTHONPATH=tests $(PYTHON) -m instructions.figures
 
 # The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
 sanitize: .stamp/asan

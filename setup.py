@@ -33,6 +33,8 @@ def pkg_config(package: str, *what: str) -> list[str]:
 def extension(source: Path) -> Extension:
     compile_args = ["-O0", "-g"] if DEBUG else ["-O2", "-g1"]
     compile_args += ["-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-sign-compare"]
+    # Said here, because what an interpreter was built with differs: everybody's extensions are the same code.
+    compile_args += ["-fstack-protector-strong", "-fwrapv"]
     link_args: list[str] = []
     if SANITIZE:
         compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]

@@ -55,8 +55,9 @@ def main() -> None:
     print(f"commit {result['commit']}  {json.dumps(result['machine'])}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         clip = read_clip(clip_path())
-        result["mux"] = mux.measure(clip, Path(folder))
-        _print_mux(result["mux"])
+        result["mux"] = mux.measure(clip)
+        print(mux.report(result["mux"]), end="\n\n")
+        _print_comparison_head()
         traces = _write_traces(clip, Path(folder), WARM_S + window_s)
         result["fanout"] = [
             _compare(protocol, count, traces[CONTAINERS[protocol]], window_s, rounds, clip)
@@ -180,14 +181,7 @@ def _median(runs: list[dict[str, Any]], name: str) -> float:
     return round(float(statistics.median(run[name] for run in runs)), 3)
 
 
-def _print_mux(figures: dict[str, Any]) -> None:
-    print(
-        f"mux   TS packet {figures['ns_per_ts_packet']} ns, floor {figures['floor_ns_per_ts_packet']} ns,"
-        f" ratio {figures['ts_ratio']};  RTMP message {figures['ns_per_rtmp_message']} ns,"
-        f" floor {figures['floor_ns_per_rtmp_message']} ns, ratio {figures['rtmp_ratio']};"
-        f"  write_frame adds {figures['write_frame_call_ns']} ns",
-        flush=True,
-    )
+def _print_comparison_head() -> None:
     print(f"{'':12}{'N':>5} | us per dest, tick  | ratio  low  high | sender only | longest gap ms  | receivers say")
     print(f"{'':12}{'':>5} | {'floor':>8}{'engine':>10} |{'':18} |{'':12} | floor   engine  |", flush=True)
 

@@ -12,7 +12,7 @@ SOURCES = ROOT / "bench"
 OUTPUT = ROOT / "build" / "bench"
 COMPILE = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11"]
 
-# program: the sources beside its own, and the pkg-config package it needs
+# program: the sources beside its own, and the pkg-config packages it needs
 PROGRAMS = {
     "raw_udp": (("pace.c", "pace.h"), ""),
     "raw_tcp": (("pace.c", "pace.h"), ""),
@@ -20,17 +20,17 @@ PROGRAMS = {
     "discard_udp": (("discard.c", "discard.h"), ""),
     "discard_tcp": (("discard.c", "discard.h"), ""),
     "fast_srt": (("discard.c", "discard.h"), ""),
-    "floor_mux": ((), ""),
+    "av_mux": ((), "libavformat libavcodec libavutil"),
 }
 
 
 def program(name: str) -> Path:
     """The path of a program, compiled if need be.  CalledProcessError shows what the compiler said."""
-    others, package = PROGRAMS[name]
+    others, packages = PROGRAMS[name]
     sources = [SOURCES / f"{name}.c", *(SOURCES / other for other in others)]
     binary = OUTPUT / name
     if _stale(binary, sources):
-        flags = shlex.split(_run(["pkg-config", "--cflags", "--libs", package])) if package else []
+        flags = shlex.split(_run(["pkg-config", "--cflags", "--libs", *packages.split()])) if packages else []
         OUTPUT.mkdir(parents=True, exist_ok=True)
         fresh = binary.with_suffix(".new")
         _run([*COMPILE, "-o", str(fresh), *(str(source) for source in sources if source.suffix == ".c"), *flags])
@@ -38,24 +38,23 @@ def program(name: str) -> Path:
     return binary
 
 
-def mux_loop() -> Path:
-    """The folder with the compiled mux_loop module, which calls a muxer's C face: no Python call is in its figure."""
-    source = SOURCES / "mux_loop.pyx"
-    module = OUTPUT / f"mux_loop{sysconfig.get_config_var('EXT_SUFFIX')}"
-    if _stale(module, [source, *(ROOT / "ext" / "pushcast").glob("*.pxd")]):
-        from Cython.Build import cythonize
-        from setuptools import Distribution, Extension  # type: ignore[import-untyped]
+def module(source: Path, output: Path) -> None:
+    """Compile a Cython module that calls C faces of the extensions: no Python call is in what it measures."""
+    product = output / f"{source.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if not _stale(product, [source, *(ROOT / "ext" / "pushcast").glob("*.pxd")]):
+        return
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension  # type: ignore[import-untyped]
 
-        OUTPUT.mkdir(parents=True, exist_ok=True)
-        extension = Extension("mux_loop", [str(source)], extra_compile_args=["-O2", "-g1"])
-        built = cythonize(  # type: ignore[no-untyped-call]
-            [extension], include_path=[str(ROOT / "ext")], build_dir=str(OUTPUT / "cython"), language_level=3
-        )
-        command = Distribution({"ext_modules": built}).get_command_obj("build_ext")
-        command.build_lib, command.build_temp = str(OUTPUT), str(OUTPUT / "temp")
-        command.ensure_finalized()
-        command.run()
-    return OUTPUT
+    output.mkdir(parents=True, exist_ok=True)
+    extension = Extension(source.stem, [str(source)], extra_compile_args=["-O2", "-g1", "-Wno-unused-function"])
+    built = cythonize(  # type: ignore[no-untyped-call]
+        [extension], include_path=[str(ROOT / "ext")], build_dir=str(output / "cython"), language_level=3
+    )
+    command = Distribution({"ext_modules": built}).get_command_obj("build_ext")
+    command.build_lib, command.build_temp = str(output), str(output / "temp")
+    command.ensure_finalized()
+    command.run()
 
 
 def _stale(product: Path, sources: list[Path]) -> bool:

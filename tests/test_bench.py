@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -19,9 +20,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from bench import build, facts  # noqa: E402
-from bench.clip import Clip, ClipFrame, write_trace  # noqa: E402
+from streams import AUDIO  # noqa: E402
+
+from bench import build, facts, mux  # noqa: E402
+from bench.clip import Clip, ClipFrame, clip_path, read_clip, write_trace  # noqa: E402
 from bench.receivers import DISCARDS, discard  # noqa: E402
+from pushcast.flv import RtmpMuxer  # noqa: E402
+from pushcast.mpegts import TsMuxer  # noqa: E402
+from pushcast.ring import Ring  # noqa: E402
 
 SECONDS = 0.9
 REPORT = {
@@ -183,14 +189,42 @@ def test_a_wrong_option_is_named() -> None:
     assert "--destinations" in done.stderr
 
 
-def test_the_floor_of_muxing_counts_packets_and_messages(tmp_path: Path) -> None:
-    path = tmp_path / "frames.trace"
-    write_trace(path, [(0, b"a" * 184), (0, b"b" * 185), (0, b"c" * 70000)])
-    floor = run([str(build.program("floor_mux")), str(path), "3"])
-    assert floor["packets"] == 1 + 2 + 381
-    assert floor["messages"] == 3
-    assert floor["ns_per_packet"] > 0
-    assert floor["ns_per_message"] > 0
+@pytest.mark.parametrize(("container", "units"), [("mpegts", 1 + 2 + 381), ("rtmp", 3)])
+def test_engine_and_floor_mux_the_same_frames_in_turn(container: str, units: int) -> None:
+    build.module(build.SOURCES / "mux_loop.pyx", build.OUTPUT)
+    sys.path.append(str(build.OUTPUT))
+    mux_loop = importlib.import_module("mux_loop")
+    muxer = {"mpegts": TsMuxer, "rtmp": RtmpMuxer}[container](Ring(), [AUDIO])
+    frames = [(AUDIO.id, n * 1920, n * 1920, 0, data) for n, data in enumerate((b"a" * 184, b"b" * 185, b"c" * 70000))]
+    engine_ns, floor_ns, floor_units = mux_loop.time_laps(muxer, container, frames, 5760, 4)
+    assert floor_units == units
+    assert len(engine_ns) == len(floor_ns) == 4
+    assert min(engine_ns) > 0
+    assert min(floor_ns) > 0
+    # Two laps warm up; ADTS cannot say the length of the largest frame.
+    assert muxer.ring.head == (2 + 4) * (2 if container == "mpegts" else 3)
+
+
+def test_ffmpeg_muxers_are_timed_lap_by_lap() -> None:
+    figures = run([str(build.program("av_mux")), str(clip_path()), "2"])
+    clip = read_clip(clip_path())
+    assert figures["messages"] == len(clip.frames)
+    assert sum(len(frame.data) for frame in clip.frames) / 184 < figures["packets"] < 20000
+    assert min(figures[key] for key in ("ns_per_packet", "ns_per_packet_filtered", "ns_per_message")) > 0
+
+
+def test_a_muxing_ratio_is_of_one_round() -> None:
+    rounds = [(10.0, 5.0, 100.0), (30.0, 10.0, 120.0), (20.0, 16.0, 50.0)]
+    runs = [
+        {f"{who}ns_per_{what}": value for what in ("ts_packet", "rtmp_message") for who, value in row.items()}
+        | {"ffmpeg": dict.fromkeys(("ns_per_packet", "ns_per_message", "ns_per_packet_filtered"), ffmpeg)}
+        for row, ffmpeg in (({"": ours, "floor_": floor}, ffmpeg) for ours, floor, ffmpeg in rounds)
+    ]
+    summary = mux.summary(runs)
+    assert summary["ns_per_ts_packet"] == 20.0
+    assert summary["ts_packet_floor_ratio"] == 2.0
+    assert (summary["ts_packet_floor_ratio_low"], summary["ts_packet_floor_ratio_high"]) == (1.25, 3.0)
+    assert summary["rtmp_message_ffmpeg_ratio"] == 0.25
 
 
 def test_a_clip_goes_on_without_a_gap() -> None:

@@ -94,6 +94,8 @@ cdef class ChunkReader:
     cdef size_t header_filled
     cdef Py_ssize_t current                # index of the chunk stream whose payload comes next; -1: a chunk header does
     cdef size_t chunk_left                 # payload bytes of that chunk still to come
+    cdef Py_ssize_t cut                    # index of the chunk stream whose message the last chunk left unfinished
+    cdef int continuation                  # the one byte that goes on with it; -1 when it takes more than one to tell
     cdef bint failed
 
     cpdef list receive(self, data)

@@ -97,7 +97,7 @@ cdef class ChunkReader:
     """
 
     def __cinit__(self, size_t max_message_bytes=LENGTH_MAX, size_t max_partial_bytes=32 * 1024 * 1024, size_t max_csids=64):
-        self.current = -1
+        self.current = self.continuation = -1
         self.chunk_size = DEFAULT_CHUNK_SIZE
         self.max_message_bytes = max_message_bytes
         self.max_partial_bytes = max_partial_bytes
@@ -136,6 +136,12 @@ cdef class ChunkReader:
         while p < end:
             if self.current >= 0:
                 p += self.take_payload(p, <size_t>(end - p), messages)
+                continue
+            if p[0] == self.continuation and self.header_filled == 0:
+                # Most chunks of a peer whose chunks are small: nothing to look up, nothing to read.
+                self.current = self.cut
+                self.chunk_left = min(self.streams[self.cut].length - self.streams[self.cut].filled, <size_t>self.chunk_size)
+                p += 1
                 continue
             if self.header_filled == 0:
                 taken = self.header_size(p, <size_t>(end - p))
@@ -259,6 +265,8 @@ cdef class ChunkReader:
                 whole = s.partial
         self.chunk_left -= size
         if self.chunk_left == 0:
+            self.cut = self.current
+            self.continuation = <int>(0xC0 | s.csid) if s.csid < 64 and not s.extended else -1
             self.current = -1
         if whole != NULL:
             self.deliver(s, whole, messages)
@@ -289,6 +297,7 @@ cdef class ChunkReader:
         """The message under way is done with.  Its buffer stays for the next one unless the idle ones could fill half the limit."""
         s.underway = False
         s.filled = 0
+        self.continuation = -1
         if s.capacity > min(<size_t>KEEP_MAX, self.max_partial_bytes // (2 * self.max_csids)):
             self.partial_bytes -= s.capacity
             free(s.partial)

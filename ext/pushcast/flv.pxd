@@ -30,6 +30,7 @@ cdef class RtmpMuxer(Muxer):
     cdef size_t _lead_bytes(self) except 0
     cdef size_t _framed_bytes(self, size_t body) noexcept nogil
     cdef uint8_t* _put_lead(self, uint8_t* p) except NULL
-    cdef uint8_t* _put_message(self, uint8_t* p, flv_track_t* track, uint32_t delta_ms, const uint8_t* head, size_t head_size,
-                               const uint8_t* data, size_t size) noexcept nogil
+    cdef void _start(self, int64_t ms) noexcept nogil
+    cdef bint _joins_at(self, const Frame* frame, const flv_track_t* track, int64_t ms) noexcept nogil
+    cdef uint8_t* _put_body(self, uint8_t* p, uint32_t csid, size_t filled, const uint8_t* data, size_t size) noexcept nogil
     cdef int _write_config(self, const Frame* frame, flv_track_t* track, int index) except -1

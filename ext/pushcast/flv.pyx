@@ -40,8 +40,6 @@ cdef int64_t START_MARGIN_MS = 100   # how far a track's first message may lie b
 cdef int64_t MAX_DELTA_MS = 0xFFFFFE # 4.6 h: no gap inside a feed is longer, and no extended delta is ever needed
 
 
-
-
 cdef inline int64_t to_ms(int64_t ticks) noexcept nogil:
     """90 kHz to milliseconds, rounded to the nearest."""
     return (ticks + 45) // 90
@@ -119,13 +117,11 @@ cdef class RtmpMuxer(Muxer):
     cdef int write(self, const Frame* frame) except -1:
         """One frame becomes one message, one span.  FRAME_CONFIG becomes a sequence header message."""
         cdef flv_track_t* track = self._track(frame.track)
-        cdef uint8_t head[VIDEO_HEAD]
-        cdef size_t head_size
-        cdef int64_t ms
-        cdef uint32_t composition_ms
+        cdef size_t head_size, lead_bytes = 0
+        cdef int64_t ms, delta_ms
         cdef uint32_t flags = 0
-        cdef uint32_t lead = 0
-        cdef int index
+        cdef uint8_t* room
+        cdef uint8_t* p
         if track == NULL:
             return 0
         if frame.flags & FRAME_CONFIG:
@@ -133,35 +129,43 @@ cdef class RtmpMuxer(Muxer):
         if frame.size == 0:
             return 0
         ms = to_ms(frame.dts)
-        for index in range(self.track_count):
-            if self.tracks[index].last_ms == INT64_MIN:
-                self.tracks[index].last_ms = ms - START_MARGIN_MS
-        if track.video:
-            composition_ms = <uint32_t>(to_ms(frame.pts) - ms) & 0xFFFFFF
-            head[0] = 0x17 if frame.flags & FRAME_KEY else 0x27
-            head[1] = 1
-            put_u24(&head[2], composition_ms)
-            head_size = VIDEO_HEAD
-            if frame.flags & FRAME_KEY:
-                flags = SPAN_KEY
-        else:
-            head[0] = 0xAF
-            head[1] = 1
-            head_size = AUDIO_HEAD
-            if not self.has_video and (self.key_ms == INT64_MIN or ms - self.key_ms >= AUDIO_KEY_MS):
-                flags = SPAN_KEY
-                self.key_ms = ms
-        cdef size_t lead_bytes = self._lead_bytes() if flags & SPAN_KEY else 0
-        cdef uint8_t* room = self.ring.reserve(lead_bytes + self._framed_bytes(head_size + frame.size))
-        cdef uint8_t* p = room
-        if flags & SPAN_KEY:
-            p = self._put_lead(p)
-            lead = <uint32_t>(p - room)
-        cdef int64_t delta_ms = min(max(ms - track.last_ms, 0), MAX_DELTA_MS)
+        if track.last_ms == INT64_MIN:
+            self._start(ms)
+        head_size = VIDEO_HEAD if track.video else AUDIO_HEAD
+        if self._joins_at(frame, track, ms):
+            flags = SPAN_KEY
+            lead_bytes = self._lead_bytes()
+        room = self.ring.reserve(lead_bytes + self._framed_bytes(head_size + frame.size))
+        p = self._put_lead(room) if flags & SPAN_KEY else room
+        lead_bytes = <size_t>(p - room)
+        delta_ms = min(max(ms - track.last_ms, 0), MAX_DELTA_MS)
         track.last_ms += delta_ms
-        p = self._put_message(p, track, <uint32_t>delta_ms, head, head_size, frame.data, frame.size)
-        self.ring.commit(lead, <uint32_t>(p - room - lead), frame.dts, flags, frame.track)
+        p = put_fmt1(p, track.csid, <uint32_t>delta_ms, <uint32_t>(head_size + frame.size), track.type)
+        if track.video:
+            p = put_u8(p, 0x17 if frame.flags & FRAME_KEY else 0x27)
+            p = put_u8(p, 1)
+            p = put_u24(p, <uint32_t>(to_ms(frame.pts) - ms) & 0xFFFFFF)
+        else:
+            p = put_u8(p, 0xAF)
+            p = put_u8(p, 1)
+        p = self._put_body(p, track.csid, head_size, frame.data, frame.size)
+        self.ring.commit(<uint32_t>lead_bytes, <uint32_t>(p - room - lead_bytes), frame.dts, flags, frame.track)
         return 0
+
+    cdef void _start(self, int64_t ms) noexcept nogil:
+        """The feed's first frame: every track's deltas count from shortly before it."""
+        cdef int index
+        for index in range(self.track_count):
+            self.tracks[index].last_ms = ms - START_MARGIN_MS
+
+    cdef bint _joins_at(self, const Frame* frame, const flv_track_t* track, int64_t ms) noexcept nogil:
+        """Whether a cursor may join here; without video that is so at every AUDIO_KEY_MS."""
+        if self.has_video:
+            return track.video and frame.flags & FRAME_KEY
+        if self.key_ms != INT64_MIN and ms - self.key_ms < AUDIO_KEY_MS:
+            return False
+        self.key_ms = ms
+        return True
 
     cdef int _write_config(self, const Frame* frame, flv_track_t* track, int index) except -1:
         """A new configuration: a sequence header for those who watch, and from now on for those who join."""
@@ -171,39 +175,31 @@ cdef class RtmpMuxer(Muxer):
         self.configs[index] = body
         if track.last_ms == INT64_MIN:
             return 0
-        cdef const uint8_t* data = <const uint8_t*><const char*>body
         cdef size_t size = len(body)
         cdef uint8_t* room = self.ring.reserve(self._framed_bytes(size))
-        cdef uint8_t* p = self._put_message(room, track, 0, data, size, NULL, 0)
+        cdef uint8_t* p = put_fmt1(room, track.csid, 0, <uint32_t>size, track.type)
+        p = self._put_body(p, track.csid, 0, <const uint8_t*><const char*>body, size)
         self.ring.commit(0, <uint32_t>(p - room), frame.dts, SPAN_CONFIG, frame.track)
         return 0
 
     cdef size_t _framed_bytes(self, size_t body) noexcept nogil:
         """Upper bound of a message with its chunk headers."""
-        return HEADER_MAX + body + body // self.chunk_size + 1
+        return HEADER_MAX + body + (body // self.chunk_size if body > self.chunk_size else 0)
 
-    cdef uint8_t* _put_message(self, uint8_t* p, flv_track_t* track, uint32_t delta_ms, const uint8_t* head, size_t head_size,
-                               const uint8_t* data, size_t size) noexcept nogil:
-        """head + data as one message: fmt 1, then fmt 3 at each chunk boundary.  The head always fits the first chunk or is all there is."""
-        cdef size_t left_in_chunk = self.chunk_size
-        cdef size_t piece
-        cdef int part
-        p = put_fmt1(p, track.csid, delta_ms, <uint32_t>(head_size + size), track.type)
-        for part in range(2):
-            while head_size:
-                if left_in_chunk == 0:
-                    p = put_fmt3(p, track.csid, delta_ms)
-                    left_in_chunk = self.chunk_size
-                piece = min(head_size, left_in_chunk)
-                memcpy(p, head, piece)
-                p += piece
-                head += piece
-                head_size -= piece
-                left_in_chunk -= piece
-            head = data
-            head_size = size
-            size = 0
-        return p
+    cdef uint8_t* _put_body(self, uint8_t* p, uint32_t csid, size_t filled, const uint8_t* data, size_t size) noexcept nogil:
+        """The rest of a message whose first chunk holds `filled` bytes: fmt 3 stands at each chunk boundary.
+
+        No delta is so large that fmt 3 would repeat it (MAX_DELTA_MS).
+        """
+        cdef size_t piece = self.chunk_size - filled
+        while size > piece:
+            memcpy(p, data, piece)
+            p = put_fmt3(p + piece, csid, 0)
+            data += piece
+            size -= piece
+            piece = self.chunk_size
+        memcpy(p, data, size)
+        return p + size
 
     cdef size_t _lead_bytes(self) except 0:
         cdef size_t total = 8 + LEAD_MESSAGE_HEAD + len(self.metadata)

@@ -20,9 +20,9 @@ cdef enum:
     AF_PCR = 0x10
 
 cdef enum:
-    SCATTER_PIECES = 4       # PES header, start code or header of the frame, delimiter or frame, parameter sets
+    SCATTER_PIECES = 2       # delimiter or frame, parameter sets
     ADTS_BYTES = 7           # header without CRC
-    FRAME_HEADER_BYTES = 64  # room for an ADTS header or an Opus control header
+    HEAD_BYTES = 64          # 19 of the PES header, 33 of the longest Opus control header behind it
 
 # How access units of a codec become PES payload.
 cdef enum:
@@ -47,9 +47,9 @@ ctypedef struct es_t:
     size_t prefixed_bytes
     uint8_t adts[ADTS_BYTES]          # header without its frame length
 
-# The bytes of one PES packet, read where they lie: some pieces, then, for WRAP_NAL, the NAL units of the access unit.
+# The bytes of one PES packet, read where they lie: the head, some pieces, then, for WRAP_NAL, the units of the frame.
 ctypedef struct scatter_t:
-    const uint8_t* at        # what is left of the piece in hand
+    const uint8_t* at        # what is left of the piece in hand; at first that is the head
     size_t left
     uint32_t next            # next piece
     uint32_t pieces
@@ -61,8 +61,7 @@ ctypedef struct scatter_t:
     uint32_t codec
     const uint8_t* known     # length-prefixed units that must not be repeated; NULL: none
     size_t known_bytes
-    uint8_t pes_header[19]
-    uint8_t frame_header[FRAME_HEADER_BYTES]
+    uint8_t head[HEAD_BYTES] # PES header and the few bytes that come with every frame of its kind
 
 
 cdef inline uint8_t* put_pcr(uint8_t* p, int64_t pcr) noexcept nogil:

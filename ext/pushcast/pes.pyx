@@ -31,6 +31,11 @@ cdef inline void add_piece(scatter_t* scatter, const uint8_t* data, size_t size)
     scatter.pieces += 1
 
 
+cdef inline void add_to_head(scatter_t* scatter, const uint8_t* data, size_t size) noexcept nogil:
+    memcpy(scatter.head + scatter.left, data, size)
+    scatter.left += size
+
+
 cdef bint is_known(const scatter_t* scatter, const uint8_t* unit, size_t size) noexcept nogil:
     cdef nal_cursor_t cursor
     cdef const uint8_t* other = NULL
@@ -116,15 +121,15 @@ cdef size_t lay_units(scatter_t* scatter, const es_t* es, const Frame* frame, bi
         return 0
     random_access[0] = frame.flags & FRAME_KEY != 0 or roles & NAL_KEY != 0
     if delimiter != NULL:
-        add_piece(scatter, START_CODE, 4)
+        add_to_head(scatter, START_CODE, 4)
+        add_piece(scatter, delimiter, delimiter_bytes)
         delimiter_bytes += 4
-        add_piece(scatter, delimiter, delimiter_bytes - 4)
     elif es.codec == CODEC_HEVC:
         delimiter_bytes = 7
-        add_piece(scatter, HEVC_DELIMITER, 7)
+        add_to_head(scatter, HEVC_DELIMITER, 7)
     else:
         delimiter_bytes = 6
-        add_piece(scatter, AVC_DELIMITER, 6)
+        add_to_head(scatter, AVC_DELIMITER, 6)
     if not random_access[0] or roles & wanted == wanted or es.sets_bytes == 0:
         return delimiter_bytes + kept
     add_piece(scatter, es.sets, es.sets_bytes)
@@ -140,7 +145,8 @@ cdef size_t lay_units(scatter_t* scatter, const es_t* es, const Frame* frame, bi
 
 cdef size_t lay_frame(scatter_t* scatter, const es_t* es, const Frame* frame) noexcept nogil:
     """Lay out an audio frame behind the header that its codec needs; 0 when it is empty or too large."""
-    cdef uint8_t* p = scatter.frame_header
+    cdef uint8_t* header = scatter.head + scatter.left
+    cdef uint8_t* p = header
     cdef size_t left = frame.size
     cdef uint32_t size
     if frame.size == 0 or frame.size > PES_LENGTH_MAX:
@@ -162,23 +168,22 @@ cdef size_t lay_frame(scatter_t* scatter, const es_t* es, const Frame* frame) no
             p = put_u8(p, 255)
             left -= 255
         p = put_u8(p, <uint32_t>left)
-    size = <uint32_t>(p - scatter.frame_header)
-    add_piece(scatter, scatter.frame_header, size)
+    size = <uint32_t>(p - header)
+    scatter.left += size
     add_piece(scatter, frame.data, frame.size)
     return size + frame.size
 
 
-cdef size_t put_pes_header(scatter_t* scatter, const es_t* es, size_t payload, int64_t dts, int64_t pts) noexcept nogil:
-    """The header of a PES packet with data_alignment_indicator: 2.4.3.6; its size, 0 when the length cannot be said.
-
-    A PTS before the DTS is forbidden; such a frame is shown when it is decoded.
+cdef bint put_pes_header(
+    uint8_t* p, const es_t* es, uint32_t stamps, size_t payload, int64_t dts, int64_t pts
+) noexcept nogil:
+    """A PES header with data_alignment_indicator and `stamps` bytes of time: 2.4.3.6; False when the length cannot be
+    said.
     """
-    cdef uint8_t* p = scatter.pes_header
-    cdef uint32_t stamps = 5 if pts <= dts else 10
     cdef size_t length = 3 + stamps + payload
     if length > PES_LENGTH_MAX:
         if not es.video:
-            return 0
+            return False
         length = 0
     p = put_u32(p, 0x100 | es.stream_id)
     p = put_u16(p, <uint32_t>length)
@@ -189,16 +194,19 @@ cdef size_t put_pes_header(scatter_t* scatter, const es_t* es, size_t payload, i
         put_stamp(p, 2, pts)
     else:
         put_stamp(put_stamp(p, 3, pts), 1, dts)
-    return 9 + stamps
+    return True
 
 
 cdef size_t lay_pes(
     scatter_t* scatter, const es_t* es, const Frame* frame, int64_t delay, bint* random_access
 ) noexcept nogil:
-    cdef size_t payload, header
-    scatter.left = 0
-    scatter.next = 0
-    scatter.pieces = 1           # the header's, whose size is known last
+    # A PTS before the DTS is forbidden; such a frame is shown when it is decoded.
+    cdef uint32_t stamps = 5 if frame.pts <= frame.dts else 10
+    cdef size_t header = 9 + stamps
+    cdef size_t payload
+    scatter.at = scatter.head
+    scatter.left = header        # its bytes are put last: they tell the size of all
+    scatter.next = scatter.pieces = 0
     scatter.units.at = scatter.units.end = NULL
     scatter.unit_bytes = 0
     scatter.codec = es.codec
@@ -207,14 +215,22 @@ cdef size_t lay_pes(
         payload = lay_units(scatter, es, frame, random_access)
     else:
         payload = lay_frame(scatter, es, frame)
-    if payload == 0:
+    if payload == 0 or not put_pes_header(scatter.head, es, stamps, payload, frame.dts + delay, frame.pts + delay):
         return 0
-    header = put_pes_header(scatter, es, payload, frame.dts + delay, frame.pts + delay)
-    if header == 0:
-        return 0
-    scatter.piece[0] = scatter.pes_header
-    scatter.piece_bytes[0] = header
     return header + payload
+
+
+cdef inline uint8_t* put_full_packets(
+    uint8_t* out, uint32_t start, uint32_t counter, const uint8_t* data, size_t count
+) noexcept nogil:
+    """Packets of nothing but payload that lies at one stretch; here most of the time goes."""
+    while count:
+        memcpy(put_u32(out, start | (counter & 15)), data, PAYLOAD_BYTES)
+        counter += 1
+        out += PACKET_BYTES
+        data += PAYLOAD_BYTES
+        count -= 1
+    return out
 
 
 cdef uint8_t* put_pes(
@@ -226,6 +242,7 @@ cdef uint8_t* put_pes(
     cdef size_t part = PAYLOAD_BYTES - (8 if flags & AF_PCR else 2 if flags else 0)
     cdef uint32_t counter = es.counter
     cdef uint32_t start = <uint32_t>SYNC_BYTE << 24 | es.pid << 8 | PAYLOAD_ONLY
+    cdef size_t full
     if part > left:
         part = left
     gather(scatter, put_packet_start(out, PAYLOAD_UNIT_START | es.pid, counter, flags, pcr, <uint32_t>part), part)
@@ -233,16 +250,17 @@ cdef uint8_t* put_pes(
     out += PACKET_BYTES
     left -= part
     while left >= PAYLOAD_BYTES:
-        put_u32(out, start | (counter & 15))
-        if scatter.left >= PAYLOAD_BYTES:
-            memcpy(out + 4, scatter.at, PAYLOAD_BYTES)
-            scatter.at += PAYLOAD_BYTES
-            scatter.left -= PAYLOAD_BYTES
+        full = min(left, scatter.left) // PAYLOAD_BYTES
+        if full:
+            out = put_full_packets(out, start, counter, scatter.at, full)
+            scatter.at += full * PAYLOAD_BYTES
+            scatter.left -= full * PAYLOAD_BYTES
         else:
-            gather(scatter, out + 4, PAYLOAD_BYTES)
-        counter += 1
-        out += PACKET_BYTES
-        left -= PAYLOAD_BYTES
+            full = 1             # it ends in another piece than it begins in
+            gather(scatter, put_u32(out, start | (counter & 15)), PAYLOAD_BYTES)
+            out += PACKET_BYTES
+        counter += <uint32_t>full
+        left -= full * PAYLOAD_BYTES
     if left:
         gather(scatter, put_packet_start(out, es.pid, counter, 0, 0, <uint32_t>left), left)
         counter += 1
