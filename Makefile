@@ -2,11 +2,12 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-load bench-storm instructions sanitize build clean
+.PHONY: demo test lint bench bench-load bench-storm bench-peers instructions sanitize build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 JOBS ?= $(shell nproc)
 
 EXTENSIONS := $(sort $(basename $(notdir $(wildcard ext/pushcast/*.pyx))))
@@ -39,6 +40,10 @@ bench-load: .stamp/system-test .stamp/build
 bench-storm: .stamp/system-test .stamp/build
 	$(PYTHON) -m bench.storm
 
+# pushcast and the rivals that Debian ships, in turns: about an hour; BENCH_ARGS=--quick takes three minutes.
+bench-peers: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.peers $(BENCH_ARGS)
+
 # Counts the instructions of the hot paths anew and keeps them as what tests/instructions expects.
 instructions: .stamp/system-test .stamp/build
 	PYTHONPATH=tests $(PYTHON) -m instructions.figures
@@ -58,6 +63,10 @@ build: .stamp/build
 
 .stamp/system-test: tools/system-packages tools/find-python
 	tools/system-packages test
+	@mkdir -p .stamp && touch $@ .stamp/system-build
+
+.stamp/system-bench: tools/system-packages tools/find-python
+	tools/system-packages bench
 	@mkdir -p .stamp && touch $@ .stamp/system-build
 
 # The project itself is installed as a link to src; MODULES=none leaves the extensions to the rule below.

@@ -18,7 +18,8 @@ PROGRAMS = {
     "raw_tcp": (("pace.c", "pace.h"), ""),
     "raw_srt": (("pace.c", "pace.h"), "srt"),
     "discard_udp": (("discard.c", "discard.h"), ""),
-    "discard_tcp": (("discard.c", "discard.h"), ""),
+    "discard_ports": (("discard.c", "discard.h"), ""),
+    "discard_tcp": (("discard.c", "discard.h", "rtmp_answer.c", "rtmp_answer.h"), ""),
     "fast_srt": (("discard.c", "discard.h"), ""),
     "av_mux": ((), "libavformat libavcodec libavutil"),
 }

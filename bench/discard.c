@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STOP_NS 2000000000u
 
@@ -47,6 +48,25 @@ int stop_fd(void)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     return fd;
+}
+
+int mark_fd(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        fail("discard", "signalfd");
+    return fd;
+}
+
+int wait_ready(int epoll, struct epoll_event *ready, int most, int timeout_ms)
+{
+    struct timespec pause = {.tv_nsec = PAUSE_NS};
+    nanosleep(&pause, NULL);
+    return epoll_wait(epoll, ready, most, timeout_ms);
 }
 
 uint64_t begin_stop(int epoll, int stop)
@@ -91,10 +111,48 @@ void arrived(struct arrival *a, uint64_t bytes, uint64_t now)
 {
     if (!a->first_ns)
         a->first_ns = now;
-    else if (now - a->last_ns > a->longest_gap_ns)
-        a->longest_gap_ns = now - a->last_ns;
+    else {
+        uint64_t gap = now - a->last_ns;
+        a->longest_gap_ns = gap > a->longest_gap_ns ? gap : a->longest_gap_ns;
+        a->mark_gap_ns = gap > a->mark_gap_ns ? gap : a->mark_gap_ns;
+    }
     a->last_ns = now;
     a->bytes += bytes;
+}
+
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static struct arrival *nth(struct arrival *first, size_t stride, int i)
+{
+    return (struct arrival *)((char *)first + stride * (size_t)i);
+}
+
+void mark(int fd, struct arrival *first, size_t stride, int count, const char *extra)
+{
+    struct signalfd_siginfo asked;
+    if (read(fd, &asked, sizeof asked) != sizeof asked)
+        return;
+    uint64_t now = now_ns();
+    printf("{\"event\":\"mark\",\"at_ns\":%lu,\"cpu_s\":%.6f%s,\"bytes\":[", now, cpu_s(), extra);
+    for (int i = 0; i < count; i++)
+        printf("%s%lu", i ? "," : "", nth(first, stride, i)->bytes);
+    printf("],\"first_ns\":[");
+    for (int i = 0; i < count; i++)
+        printf("%s%lu", i ? "," : "", nth(first, stride, i)->first_ns);
+    printf("],\"gap_ns\":[");
+    for (int i = 0; i < count; i++) {
+        struct arrival *a = nth(first, stride, i);
+        uint64_t silent = a->first_ns ? now - a->last_ns : 0;
+        printf("%s%lu", i ? "," : "", silent > a->mark_gap_ns ? silent : a->mark_gap_ns);
+        a->mark_gap_ns = 0;
+    }
+    printf("]}\n");
+    fflush(stdout);
 }
 
 void summarize(const char *program, const struct arrival *arrivals, int count, const char *extra)
@@ -113,12 +171,8 @@ void summarize(const char *program, const struct arrival *arrivals, int count, c
         most = a->bytes > most ? a->bytes : most;
         gap = a->longest_gap_ns > gap ? a->longest_gap_ns : gap;
     }
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     printf("{\"event\":\"summary\",\"program\":\"%s\",\"senders\":%d,\"bytes\":%lu,\"least_bytes\":%lu,\"most_bytes\":%lu,"
            "\"slowest_mbps\":%.3f,\"longest_gap_ms\":%.2f,\"cpu_s\":%.3f%s}\n",
-           program, senders, bytes, senders ? least : 0, most, slowest, (double)gap / 1e6,
-           (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6, extra);
+           program, senders, bytes, senders ? least : 0, most, slowest, (double)gap / 1e6, cpu_s(), extra);
     fflush(stdout);
 }

@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--destinations", type=int, default=100)
     parser.add_argument("--warm-s", type=float, default=1)
     parser.add_argument("--window-s", type=float, default=5)
+    parser.add_argument("--tick-ms", type=int, help="default 20, 40 for tcp")
     parser.add_argument("--passphrase", default="")
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -65,12 +66,13 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Connect, stream, measure the window, let everything drain."""
     protocol, count = options.protocol, options.destinations
+    tick_ms = options.tick_ms or TICK_MS[protocol]
     ports = [int(port) for port in options.ports.split(",")]
     clip = read_clip(clip_path())
     source = Source(Clock())
     source.set_tracks(clip.tracks)
     feed = source.feed(FeedKey(CONTAINERS[protocol], tuple(track.id for track in clip.tracks)))
-    sender = Sender()
+    sender = Sender(**{f"{protocol}_ms": tick_ms})
     thread = threading.Thread(target=sender.run, name="sender")
     with asyncio.Runner() as runner:
         links: list[Any] = []
@@ -93,13 +95,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         thread.join()
         if links:
             runner.run(_close(links))
-    ticks = int(options.window_s * 1000 / TICK_MS[protocol]) * count
+    ticks = int(options.window_s * 1000 / tick_ms) * count
     cpu_s = closed.user_s + closed.system_s - opened.user_s - opened.system_s
     sends, sent = closed.sends - opened.sends, closed.bytes - opened.bytes
     return {
         "program": f"engine_{protocol}",
         "destinations": count,
-        "tick_ms": TICK_MS[protocol],
+        "tick_ms": tick_ms,
         "slot_ms": SLOT_MS,
         "window_s": round(closed.at - opened.at, 3),
         "cpu_s": round(cpu_s, 4),
