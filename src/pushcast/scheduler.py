@@ -11,6 +11,7 @@ the background.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Callable
 
@@ -65,6 +66,8 @@ class Scheduler:
         self._tasks: dict[Push, asyncio.Task[None]] = {}
         self._connects = asyncio.Semaphore(CONNECTS_AT_ONCE)
         self._closed = False
+        # A task keeps the context that it was made in, and that of a request holds the request with its connection.
+        self._context = contextvars.copy_context()
         registry.subscribe(self)
 
     def start(self, settings: PushSettings) -> Push:
@@ -130,7 +133,7 @@ class Scheduler:
     def _wake(self, push: Push) -> None:
         """Give a push whose stream is live its task; a task that still runs looks for the stream itself."""
         if push not in self._tasks and self._registry.get(*push.settings.stream) is not None:
-            self._tasks[push] = asyncio.create_task(self._drive(push))
+            self._tasks[push] = asyncio.create_task(self._drive(push), context=self._context)
 
     async def _drive(self, push: Push) -> None:
         backoff = Backoff()
