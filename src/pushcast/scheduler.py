@@ -38,6 +38,8 @@ _BACKOFF_S = {Retry.SOON: (1.0, 30.0), Retry.SLOWLY: (15.0, 120.0)}
 class Backoff:
     """How long to wait before the next attempt: exponential with full jitter above the floor of the error's class."""
 
+    __slots__ = ("_uniform", "failures")
+
     def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.failures = 0
         self._uniform = uniform
@@ -142,7 +144,13 @@ class Scheduler:
                 stream = self._registry.get(*push.settings.stream)
                 if stream is None:
                     return
-                await self._attempt(push, stream, backoff)
+                failure: Retry | None = None
+                try:
+                    await push.run(stream, self._fanout, self._connects)
+                except EngineError as error:
+                    failure = error.retry  # the error itself would keep the frames of its session while we wait
+                if failure is not None:
+                    await _wait_to_retry(push, stream, backoff, failure)
                 if stream.ended.is_set() and not push.stop_wanted:
                     push.move(PushState.READY, "waiting for the stream")
                     backoff.reset()
@@ -150,16 +158,13 @@ class Scheduler:
         finally:
             del self._tasks[push]
 
-    async def _attempt(self, push: Push, stream: Stream, backoff: Backoff) -> None:
-        """One connect and session, and after an error the wait before the next."""
-        try:
-            await push.run(stream, self._fanout, self._connects)
-        except EngineError as error:
-            if push.session_s >= HEALTHY_S:
-                backoff.reset()
-            delay_s = backoff.delay_s(error.retry)
-            push.wait_to_retry(backoff.failures, delay_s)
-            await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
+
+async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: Retry) -> None:
+    if push.session_s >= HEALTHY_S:
+        backoff.reset()
+    delay_s = backoff.delay_s(failure)
+    push.wait_to_retry(backoff.failures, delay_s)
+    await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
 
 
 def _end(push: Push) -> None:
