@@ -8,8 +8,9 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from pushcast.egress import PROTOCOLS
+from pushcast.egress import PROTOCOLS, Link
 from pushcast.egress.fanout import FanOut
+from pushcast.errors import EngineError
 from pushcast.media import Codec, Track
 from pushcast.push import PushSettings
 from pushcast.scheduler import Scheduler
@@ -177,6 +178,20 @@ def settings(push_id: str, url: str, *, stream: str = "s", key: str = "", **more
         stream_key=key,
         **more,
     )  # type: ignore[arg-type]
+
+
+def watched(link: Link) -> asyncio.Future[None]:
+    """The link watches its peer: fails with what it loses it for; cancelled, it watches no more."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_lost(error: EngineError) -> None:
+        if not over.done():
+            over.set_exception(error)
+
+    link.on_lost = on_lost
+    link.watch()
+    over.add_done_callback(lambda _: link.unwatch())
+    return over
 
 
 async def until(condition: Callable[[], object], deadline_s: float = 5.0) -> None:

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live import watched
 
 from pushcast.egress.mpegts import MpegtsProtocol, TcpTarget, UdpTarget, _set_tcp_options, _set_udp_options
 from pushcast.errors import (
@@ -226,7 +227,7 @@ async def test_a_udp_receiver_that_is_not_there_ends_nothing(protocol):
     with receiver() as sink:
         port = sink.getsockname()[1]
     link = await protocol.connect(protocol.parse(f"udp://127.0.0.1:{port}", ""), 0)
-    watching = asyncio.create_task(link.watch())
+    watching = watched(link)
     for _ in range(5):
         assert link.transport.send(ts_bytes(7, seed=35)) == 1316
         await asyncio.sleep(0.01)
@@ -288,7 +289,7 @@ async def test_tcp_sends_and_notices_the_close(protocol, address, shown):
     port = server.sockets[0].getsockname()[1]
     link = await protocol.connect(protocol.parse(f"tcp://{shown}:{port}", ""), 312_500)
     assert link.transport.datagram_bytes == 0
-    watching = asyncio.create_task(link.watch())
+    watching = watched(link)
     assert link.transport.send(data) == len(data)
     assert await sink.received(len(data)) == data
     peer = await sink.accepted.get()
@@ -326,7 +327,7 @@ def test_the_same_on_uvloop(protocol):
             tcp = await protocol.connect(protocol.parse(f"tcp://[::1]:{server.getsockname()[1]}", ""), 0)
             udp = await protocol.connect(protocol.parse(f"udp://127.0.0.1:{sink.getsockname()[1]}", ""), 0)
             accepted, _ = await loop.run_in_executor(None, server.accept)
-            watching = asyncio.create_task(tcp.watch())
+            watching = watched(tcp)
             await loop.run_in_executor(None, accepted.sendall, b"unasked" * 20_000)
             assert tcp.transport.send(ts_bytes(5, seed=42)) == udp.transport.send(ts_bytes(5, seed=42)) == 5 * PACKET
             assert sink.recv(2048) == ts_bytes(5, seed=42)
@@ -350,7 +351,7 @@ async def test_a_reset_is_a_lost_connection(protocol):
         port = server.getsockname()[1]
         link = await protocol.connect(protocol.parse(f"tcp://127.0.0.1:{port}", ""), 0)
         accepted, _ = server.accept()
-        watching = asyncio.create_task(link.watch())
+        watching = watched(link)
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
         async with asyncio.timeout(3):
@@ -363,11 +364,11 @@ async def test_watching_again_after_a_cancel(protocol):
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = await protocol.connect(protocol.parse(f"tcp://127.0.0.1:{server.getsockname()[1]}", ""), 0)
         accepted, _ = server.accept()
-        first = asyncio.create_task(link.watch())
+        first = watched(link)
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
-        second = asyncio.create_task(link.watch())
+        second = watched(link)
         accepted.close()
         async with asyncio.timeout(3):
             with pytest.raises(ConnectionLost, match="closed"):

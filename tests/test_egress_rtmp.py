@@ -19,7 +19,7 @@ import av
 import pytest
 import pytest_asyncio
 import uvloop
-from live import until
+from live import until, watched
 
 from pushcast.chunk import ChunkReader, write_message
 from pushcast.egress import rtmp
@@ -312,12 +312,12 @@ class Live:
 
 
 @contextlib.asynccontextmanager
-async def live_link() -> AsyncIterator[tuple[Live, RtmpLink, asyncio.Task[None]]]:
+async def live_link() -> AsyncIterator[tuple[Live, RtmpLink, asyncio.Future[None]]]:
     live = Live()
     async with served(live.script) as target:
         link = await connect(target)
         link.on_control = live.control.append
-        watch = asyncio.create_task(link.watch())
+        watch = watched(link)
         await live.started.wait()
         try:
             yield live, link, watch
@@ -375,7 +375,7 @@ async def test_a_refusal_that_came_with_the_start_is_told() -> None:
     async with served(both) as target:
         link = await connect(target)
         with pytest.raises(Rejected, match="or not"):
-            await asyncio.wait_for(link.watch(), 5)
+            await asyncio.wait_for(watched(link), 5)
         await link.close()
 
 
@@ -491,7 +491,7 @@ async def connect_when_up(target: RtmpTarget) -> RtmpLink:
                 await asyncio.sleep(0.02)
 
 
-def has_sent(attachment: Attachment, watch: asyncio.Task[None], size: int) -> bool:
+def has_sent(attachment: Attachment, watch: asyncio.Future[None], size: int) -> bool:
     return watch.done() or attachment.counters().sent_bytes > size
 
 
@@ -502,7 +502,7 @@ async def push_all(fanout: FanOut, link: RtmpLink, clip: Clip, heard: Callable[[
     feed = source.feed(FeedKey(Container.RTMP, (0, 1)))
     attachment = fanout.attach(feed, link)
     link.on_control = attachment.control
-    watch = asyncio.create_task(link.watch())
+    watch = watched(link)
     head, rest = clip.frames[: clip.first_picture + 1], clip.frames[clip.first_picture + 1 :]
     for part in (head, rest):  # it joins at the newest keyframe, which shall be the first
         before = attachment.counters().sent_bytes
@@ -620,7 +620,7 @@ async def test_nginx_denies(nginx: tuple[int, Path]) -> None:
     port, _ = nginx
     link = await connect_when_up(RtmpProtocol().parse(f"rtmp://127.0.0.1:{port}/closed", SECRET))
     with pytest.raises(ConnectionLost, match="closed the connection while we published"):
-        await asyncio.wait_for(link.watch(), 5)
+        await asyncio.wait_for(watched(link), 5)
     await link.close()
     with pytest.raises(ConnectionLost, match="connect: expected Connected, got the end of the connection"):
         await connect_when_up(RtmpProtocol().parse(f"rtmp://127.0.0.1:{port}/nosuchapp", SECRET))

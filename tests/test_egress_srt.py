@@ -13,6 +13,7 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live import watched
 from srt_peer import srt_listener, until
 
 from pushcast.egress.multiplexer import ASSUMED_BYTES_PER_S, MAX_BYTES_PER_S, MAX_SOCKETS, PortKey, PortLoad, Ports
@@ -391,7 +392,7 @@ async def test_a_link_sends_watches_and_closes(protocol):
     async with srt_listener() as peer:
         target = protocol.parse(f"srt://127.0.0.1:{peer.port}?streamid=cam%2F7&latency=90ms", "")
         link = await protocol.connect(target, 400_000)
-        watching = asyncio.create_task(link.watch())
+        watching = watched(link)
         await send_all(link.transport, data)
         got = await peer.received(len(data))
         assert got["sha256"] == hashlib.sha256(data).hexdigest()
@@ -528,7 +529,7 @@ def test_the_same_on_uvloop(protocol):
             link = await protocol.connect(protocol.parse(f"srt://127.0.0.1:{peer.port}?streamid=uv", ""), 0)
             await send_all(link.transport, ts_bytes(14, seed=13))
             got = await peer.received(14 * PACKET)
-            watching = asyncio.create_task(link.watch())
+            watching = watched(link)
             await peer.close()
             with pytest.raises(EngineError):
                 async with asyncio.timeout(3):

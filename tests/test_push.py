@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import logging
 import time
@@ -25,6 +26,7 @@ from live import (
 )
 
 from pushcast import push as push_module
+from pushcast.egress.fanout import Attachment
 from pushcast.errors import (
     ConnectionLost,
     ConnectRefused,
@@ -352,6 +354,36 @@ async def test_a_bug_in_a_protocol_is_an_error_of_the_push(
     assert push.state is PushState.ERROR
     assert "unexpected error" in caplog.text
     assert live.source.feed_count == 0
+
+
+async def test_a_session_that_ended_is_forgotten_by_the_feed_that_others_keep(world: Engine, peers: Peers) -> None:
+    live = LiveStream(world.registry)
+    live.up()
+    live.feed(30)
+    sink = UdpSink()
+    staying, flapping = Push(settings("stays", f"udp://127.0.0.1:{await sink.open()}")), tcp_push(peers)
+
+    async def lose_peer() -> None:
+        count = len(peers.transports) + 1
+        attempt = asyncio.create_task(run(flapping, live, world))
+        await until(lambda: len(peers.transports) == count and flapping.state is PushState.PUSHING)
+        peers.transports[-1].abort()
+        with pytest.raises(ConnectionLost):
+            await within(attempt)
+
+    def attachments() -> int:
+        gc.collect()
+        return sum(isinstance(each, Attachment) for each in gc.get_objects())
+
+    running = asyncio.create_task(run(staying, live, world))
+    await lose_peer()
+    after_one = attachments()
+    for _ in range(3):
+        await lose_peer()
+    assert attachments() <= after_one
+    staying.stop()
+    await within(running)
+    sink.close()
 
 
 async def test_cancelling_lets_the_sender_go(world: Engine, peers: Peers) -> None:

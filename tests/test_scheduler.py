@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import random
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -91,6 +94,25 @@ async def test_a_push_for_a_live_stream_starts_at_once(world: Engine, sink: UdpS
     assert push.state is PushState.READY, "the answer to the request comes first"
     await until(lambda: push.state is PushState.PUSHING)
     assert world.scheduler.get("v", "a", "p") is push
+
+
+async def test_a_push_keeps_nothing_of_the_request_that_started_it(world: Engine, sink: UdpSink) -> None:
+    live = LiveStream(world.registry)
+    live.up()
+    live.feed(30)
+    under_way: contextvars.ContextVar[Peers] = contextvars.ContextVar("under_way")
+
+    def respond(request: Peers) -> Push:
+        under_way.set(request)
+        return world.scheduler.start(settings("p", to(sink)))
+
+    request = Peers()
+    push = contextvars.copy_context().run(respond, request)
+    await until(lambda: push.state is PushState.PUSHING)
+    kept = weakref.ref(request)
+    del request
+    gc.collect()
+    assert kept() is None
 
 
 async def test_a_stream_that_returns_while_the_old_session_drains(world: Engine, sink: UdpSink) -> None:

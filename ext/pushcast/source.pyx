@@ -68,6 +68,11 @@ cdef class Feed:
         else:
             self.listeners.append(listener)
 
+    def forget(self, listener):
+        """Call this listener no more; one that was called already, or never given, is no error."""
+        if listener in self.listeners:
+            self.listeners.remove(listener)
+
     cdef fail(self, error):
         self.failure = error
         self.ring.end()

@@ -43,6 +43,8 @@ from pushcast.stream import Name, Stream
 if TYPE_CHECKING:
     from pushcast.source import Feed
 
+_log = logger("push")
+
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
 CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
@@ -119,7 +121,7 @@ class Push:
         "_finished_bytes",
         "_finished_time_ms",
         "_interruption",
-        "_log",
+        "_loss",
         "_session_start_ns",
         "created_time",
         "finish_time",
@@ -151,7 +153,13 @@ class Push:
         self._session_start_ns = 0
         self._attachment: Attachment | None = None
         self._interruption: asyncio.Future[None] | None = None
-        self._log = Prefixed(logger("push"), printable(f"push {settings.vhost}/{settings.app}/{settings.id}"))
+        self._loss: EngineError | None = None  # what the link said when it lost its peer
+
+    @property
+    def _log(self) -> Prefixed:
+        """Made for each line: lines are few, and pushes many."""
+        settings = self.settings
+        return Prefixed(_log, printable(f"push {settings.vhost}/{settings.app}/{settings.id}"))
 
     def move(self, state: PushState, why: str = "") -> None:
         """Go to ``state``.  :raises LocalProtocolError: the table has no such move."""
@@ -188,7 +196,7 @@ class Push:
             self._interruption.set_result(None)
 
     def interruption(self, stream: Stream) -> asyncio.Future[None]:
-        """Done as soon as the push must leave this stream: stop is wanted or the stream has ended."""
+        """Done as soon as the push must leave this stream: stop wanted, the stream ended, or the peer lost."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.stop_wanted or stream.ended.is_set():
             future.set_result(None)
@@ -221,8 +229,24 @@ class Push:
         """
         self.session_s = 0.0
         self.move(PushState.CONNECTING)
+        feed: Feed | None = None
         try:
-            await self._connect_and_push(stream, fanout, connects)
+            feed = self._feed(stream)
+            link = await self._connect(stream, feed.ring.bytes_per_s, connects)
+            if link is None:
+                return
+            interruption = self.interruption(stream)
+            attachment = self._begin_session(feed, link, fanout)
+            try:
+                self._watch(feed, link, attachment)
+                await interruption  # for hours, in hundreds of pushes: this frame and one future are all that waits
+            except BaseException:
+                attachment.abandon()
+                raise
+            finally:
+                link.unwatch()
+                feed.forget(attachment.give_up)
+            await self._end_session(stream, link, attachment)
         except EngineError as error:
             self._fail_once(error)
             raise
@@ -231,20 +255,14 @@ class Push:
             unexpected = EngineError(f"internal error: {type(error).__name__}")
             self._fail_once(unexpected)
             raise unexpected from error
+        finally:
+            if feed is not None:
+                stream.release(feed)
 
     def _fail_once(self, error: EngineError) -> None:
         """A session that broke has said so already, and one that failed to disconnect is stopping all the same."""
         if PushState.ERROR in TRANSITIONS[self.state]:
             self.fail(error)
-
-    async def _connect_and_push(self, stream: Stream, fanout: FanOut, connects: asyncio.Semaphore) -> None:
-        feed = self._feed(stream)
-        try:
-            link = await self._connect(stream, feed.ring.bytes_per_s, connects)
-            if link is not None:
-                await self._session(stream, feed, link, fanout)
-        finally:
-            stream.release(feed)
 
     def _feed(self, stream: Stream) -> Feed:
         container = PROTOCOLS[self.settings.protocol].container
@@ -287,22 +305,46 @@ class Push:
                     raise ConnectTimeout(late) from None
                 raise TransportError(f"{target.endpoint}: {error.strerror or type(error).__name__}") from error
 
-    async def _session(self, stream: Stream, feed: Feed, link: Link, fanout: FanOut) -> None:
+    def _begin_session(self, feed: Feed, link: Link, fanout: FanOut) -> Attachment:
+        """Hand the link to a sender."""
         attachment = fanout.attach(feed, link)
-        link.on_control = attachment.control
         self._attachment = attachment
         self._session_start_ns = time.monotonic_ns()
         self.move(PushState.PUSHING)
-        try:
-            error = await self._session_end(stream, feed, link, attachment)
-        except BaseException:
-            attachment.abandon()
-            raise
+        return attachment
+
+    def _watch(self, feed: Feed, link: Link, attachment: Attachment) -> None:
+        """Have whatever ends the session interrupt the push."""
+        attachment.lost.add_done_callback(self._on_detached)
+        feed.on_failure(attachment.give_up)
+        link.on_control = attachment.control
+        link.on_lost = self._on_lost
+        link.watch()
+
+    def _on_lost(self, error: EngineError) -> None:
+        self._loss = error
+        self.interrupt()
+
+    def _on_detached(self, _: asyncio.Future[EngineError]) -> None:
+        self.interrupt()
+
+    def _failure(self, stream: Stream, attachment: Attachment) -> EngineError | None:
+        """Why the session ended; None when that was wanted."""
+        # What the peer says is better to know than what the socket then says.  Raised, it would keep its frames here.
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            return loss
+        if self.stop_wanted or stream.ended.is_set():
+            return None
+        return _at(self.settings.target, attachment.lost.result())
+
+    async def _end_session(self, stream: Stream, link: Link, attachment: Attachment) -> None:
+        """Disconnect.  :raises EngineError: why the session failed, if it did."""
+        error = self._failure(stream, attachment)
         if error is None:
             self.move(PushState.STOPPING, "stop wanted" if self.stop_wanted else "the stream ended")
         else:
             self.fail(error)
-        link.on_control = None
         try:
             await attachment.release(b"" if error else link.final(), DRAIN_MS)
         finally:
@@ -312,19 +354,6 @@ class Push:
         await self._close(link)
         if error is not None:
             raise error
-
-    async def _session_end(self, stream: Stream, feed: Feed, link: Link, attachment: Attachment) -> EngineError | None:
-        """Wait for the end of the session: None when it was wanted, else what went wrong."""
-        watch = asyncio.create_task(link.watch())
-        interruption = self.interruption(stream)
-        feed.on_failure(attachment.give_up)
-        try:
-            await _first_of(watch, attachment.lost, interruption)
-        finally:
-            watch.cancel()
-        if watch.done():  # what the peer says is better to know than what the socket then says
-            return _reason(watch, self.settings.target)
-        return None if interruption.done() else _at(self.settings.target, attachment.lost.result())
 
     def _finish(self) -> None:
         """The session is over: its totals join those of the finished ones."""
@@ -344,34 +373,6 @@ class Push:
             self._log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
 
 
-async def _first_of(*futures: asyncio.Future[Any]) -> None:
-    """Wait until one is done.  Hundreds of pushes wait here for hours: asyncio.wait would hold twice the memory."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def wake(_: asyncio.Future[Any]) -> None:
-        if not done.done():
-            done.set_result(None)
-
-    for future in futures:
-        future.add_done_callback(wake)
-    try:
-        await done
-    finally:
-        for future in futures:
-            future.remove_done_callback(wake)
-
-
 def _at(target: Target, error: EngineError) -> EngineError:
     """What a sender tells of a socket, with the name of the peer."""
     return type(error)(f"{target.endpoint}: {error}") if isinstance(error, ConnectionLost | Stalled) else error
-
-
-def _reason(watch: asyncio.Task[None], target: Target) -> EngineError:
-    error = watch.exception()
-    if isinstance(error, EngineError):
-        return error
-    if isinstance(error, OSError):
-        return ConnectionLost(f"{target.endpoint}: {error.strerror or type(error).__name__}")
-    if error is not None:
-        raise error
-    return ConnectionLost(f"{target.endpoint}: the watch on the peer ended")

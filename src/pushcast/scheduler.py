@@ -11,6 +11,7 @@ the background.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Callable
 
@@ -36,6 +37,8 @@ _BACKOFF_S = {Retry.SOON: (1.0, 30.0), Retry.SLOWLY: (15.0, 120.0)}
 
 class Backoff:
     """How long to wait before the next attempt: exponential with full jitter above the floor of the error's class."""
+
+    __slots__ = ("_uniform", "failures")
 
     def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.failures = 0
@@ -65,6 +68,8 @@ class Scheduler:
         self._tasks: dict[Push, asyncio.Task[None]] = {}
         self._connects = asyncio.Semaphore(CONNECTS_AT_ONCE)
         self._closed = False
+        # A task keeps the context that it was made in, and that of a request holds the request with its connection.
+        self._context = contextvars.copy_context()
         registry.subscribe(self)
 
     def start(self, settings: PushSettings) -> Push:
@@ -130,7 +135,7 @@ class Scheduler:
     def _wake(self, push: Push) -> None:
         """Give a push whose stream is live its task; a task that still runs looks for the stream itself."""
         if push not in self._tasks and self._registry.get(*push.settings.stream) is not None:
-            self._tasks[push] = asyncio.create_task(self._drive(push))
+            self._tasks[push] = asyncio.create_task(self._drive(push), context=self._context)
 
     async def _drive(self, push: Push) -> None:
         backoff = Backoff()
@@ -139,7 +144,13 @@ class Scheduler:
                 stream = self._registry.get(*push.settings.stream)
                 if stream is None:
                     return
-                await self._attempt(push, stream, backoff)
+                failure: Retry | None = None
+                try:
+                    await push.run(stream, self._fanout, self._connects)
+                except EngineError as error:
+                    failure = error.retry  # the error itself would keep the frames of its session while we wait
+                if failure is not None:
+                    await _wait_to_retry(push, stream, backoff, failure)
                 if stream.ended.is_set() and not push.stop_wanted:
                     push.move(PushState.READY, "waiting for the stream")
                     backoff.reset()
@@ -147,16 +158,13 @@ class Scheduler:
         finally:
             del self._tasks[push]
 
-    async def _attempt(self, push: Push, stream: Stream, backoff: Backoff) -> None:
-        """One connect and session, and after an error the wait before the next."""
-        try:
-            await push.run(stream, self._fanout, self._connects)
-        except EngineError as error:
-            if push.session_s >= HEALTHY_S:
-                backoff.reset()
-            delay_s = backoff.delay_s(error.retry)
-            push.wait_to_retry(backoff.failures, delay_s)
-            await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
+
+async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: Retry) -> None:
+    if push.session_s >= HEALTHY_S:
+        backoff.reset()
+    delay_s = backoff.delay_s(failure)
+    push.wait_to_retry(backoff.failures, delay_s)
+    await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
 
 
 def _end(push: Push) -> None:

@@ -12,6 +12,7 @@ Nothing here waits: the answers are made from what is known now.
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from pushcast.api.body import Json, members, text_member
@@ -43,9 +44,9 @@ def start_push(scheduler: Scheduler, vhost: str, app: str, body: Json) -> dict[s
     push = scheduler.start(
         PushSettings(
             id=push_id,
-            vhost=vhost,
-            app=app,
-            stream_name=stream_name,
+            vhost=intern(vhost),  # pushes are many, and their names are few
+            app=intern(app),
+            stream_name=intern(stream_name),
             protocol=protocol.name,
             target=protocol.parse(url, stream_key),
             url=url,

@@ -4,6 +4,8 @@ get there).
 A Protocol parses and connects on the event loop.  Once the peer has accepted, the Link's transport is handed to a
 sender thread, which alone writes to it; the Link keeps the reading half (`watch`) and closes the socket after the
 sender released it.
+
+Links stay for hours, and there are hundreds of them: they call back instead of keeping a task waiting.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from pushcast.errors import EngineError
 from pushcast.log import endpoint
 from pushcast.media import Container
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from pushcast.transport import Transport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """A parsed destination.  Subclasses keep what is secret out of their repr with ``field(repr=False)``."""
 
@@ -35,22 +38,39 @@ class Target:
 class Link:
     """A connected peer that accepted us."""
 
+    __slots__ = ("message_stream_id", "on_control", "on_lost", "transport")
+
     transport: Transport
-    message_stream_id: int = 0
-    on_control: Callable[[bytes], None] | None = None
+    message_stream_id: int
+    on_control: Callable[[bytes], None] | None
     """Set by the owner: takes bytes that the sender must write between two spans (acknowledgements, ping responses)."""
+    on_lost: Callable[[EngineError], None] | None
+    """Set by the owner before it watches: told, once, that the peer closed, refused or is lost."""
 
     def __init__(self, transport: Transport, message_stream_id: int = 0) -> None:
         self.transport = transport
         self.message_stream_id = message_stream_id
+        self.on_control = None
+        self.on_lost = None
 
     def final(self) -> bytes:
         """Bytes that say goodbye at a wanted stop; empty where the protocol has no such words."""
         return b""
 
-    async def watch(self) -> None:
-        """Never return; raise EngineError when the peer closes, refuses or is lost."""
+    def watch(self) -> None:
+        """Begin to look after the peer; ``on_lost`` may be called before this returns."""
         raise NotImplementedError(f"{type(self).__name__} does not watch its peer")
+
+    def unwatch(self) -> None:
+        """Look after the peer no more and call nobody back."""
+        self.on_control = None
+        self.on_lost = None
+
+    def lose(self, error: EngineError) -> None:
+        """For the link itself: tell the owner, unless it was told already."""
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost(error)
 
     async def farewell(self) -> None:
         """After the release at a wanted stop: wait, for a bounded time, until closing loses nothing that was sent."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -17,19 +16,18 @@ from typing import ClassVar
 
 from pushcast.egress.link import Link, Protocol, Target
 from pushcast.egress.resolve import Address, resolve
+from pushcast.egress.streamlink import USER_TIMEOUT_MS, StreamLink
 from pushcast.egress.url import Options, Url, ip_literal, refused, require_port, split_url
 from pushcast.errors import (
-    ConnectionLost,
     ConnectRefused,
     ConnectTimeout,
     EngineError,
     InvalidRequest,
     ResolveError,
-    Stalled,
     TransportError,
 )
 from pushcast.media import Container
-from pushcast.transport import TcpTransport, UdpTransport
+from pushcast.transport import UdpTransport
 
 TS_PACKET_BYTES = 188
 DATAGRAM_BYTES = 7 * TS_PACKET_BYTES
@@ -43,12 +41,9 @@ _UDP_SEND_BUFFER_BYTES = 1 << 20
 # trips.
 _TCP_SEND_BUFFER_S = 0.5
 _TCP_SEND_BUFFER_BYTES = (256 << 10, 4 << 20)
-# Data that nobody acknowledges for so long ends the connection, instead of after a quarter hour of retransmissions.
-_TCP_USER_TIMEOUT_MS = 10_000
-_READ_BYTES = 65_536
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UdpTarget(Target):
     """``udp://host:port``; None and "" leave the system's choice."""
 
@@ -63,7 +58,7 @@ class UdpTarget(Target):
     send_buffer_bytes: int = _UDP_SEND_BUFFER_BYTES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TcpTarget(Target):
     """``tcp://host:port``; ``timeout_s`` bounds the connect with its name resolution."""
 
@@ -75,49 +70,25 @@ class TcpTarget(Target):
 
 
 class UdpLink(Link):
-    async def watch(self) -> None:
+    __slots__ = ()
+
+    def watch(self) -> None:
         """Nothing ends a UDP push but its owner."""
-        await asyncio.get_running_loop().create_future()
 
 
-class TcpLink(Link):
-    def __init__(self, fd: int, endpoint: str) -> None:
-        super().__init__(TcpTransport(fd))
-        self._fd = fd
-        self._endpoint = endpoint
+class TcpLink(StreamLink):
+    __slots__ = ("_target",)
 
-    async def watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        lost: asyncio.Future[EngineError] = loop.create_future()
-        loop.add_reader(self._fd, self._read, lost)
-        try:
-            error = await lost
-        finally:
-            loop.remove_reader(self._fd)
-        raise error
+    def __init__(self, fd: int, target: TcpTarget) -> None:
+        super().__init__(fd)
+        self._target = target
 
-    def _read(self, lost: asyncio.Future[EngineError]) -> None:
-        """Read once, and come back until the socket is empty.
+    @property
+    def peer(self) -> str:
+        return self._target.endpoint
 
-        Not only when the loop calls again: after a reset uvloop calls a reader one last time, and what the peer had
-        sent before stands in front of the error.
-        """
-        if lost.done():
-            return
-        try:
-            data = os.read(self._fd, _READ_BYTES)
-        except BlockingIOError:
-            return
-        except TimeoutError:
-            lost.set_result(Stalled(f"{self._endpoint} took nothing for {_TCP_USER_TIMEOUT_MS} ms"))
-            return
-        except OSError as error:
-            lost.set_result(ConnectionLost(f"{self._endpoint} is lost: {error.strerror}"))
-            return
-        if data:
-            lost.get_loop().call_soon(self._read, lost)
-        else:
-            lost.set_result(ConnectionLost(f"{self._endpoint} closed the connection"))
+    def take(self, data: memoryview) -> None:
+        """The peer has nothing to say: it is read so that its close is noticed."""
 
 
 class MpegtsProtocol(Protocol):
@@ -269,7 +240,7 @@ async def _connect_tcp_address(target: TcpTarget, address: Address, bytes_per_s:
     except BaseException:
         tcp.close()
         raise
-    return TcpLink(tcp.detach(), target.endpoint)
+    return TcpLink(tcp.detach(), target)
 
 
 def _set_tcp_options(tcp: socket.socket, target: TcpTarget, bytes_per_s: int) -> None:
@@ -278,7 +249,7 @@ def _set_tcp_options(tcp: socket.socket, target: TcpTarget, bytes_per_s: int) ->
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, target.send_buffer_bytes or send_buffer_bytes)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TCP_USER_TIMEOUT_MS)
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     if target.dscp is not None:
         _set_dscp(tcp, target.dscp)
     if target.local_address or target.local_port:

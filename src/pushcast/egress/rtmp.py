@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import socket
 import time
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from pushcast.egress.link import Link, Protocol, Target
+from pushcast.egress.link import Protocol, Target
+from pushcast.egress.readiness import readiness
 from pushcast.egress.resolve import Address, resolve
+from pushcast.egress.streamlink import USER_TIMEOUT_MS, StreamLink
 from pushcast.egress.url import split_url
 from pushcast.errors import (
     ConnectionLost,
@@ -26,7 +27,6 @@ from pushcast.errors import (
     EngineError,
     InvalidRequest,
     ProtocolError,
-    Stalled,
     TransportError,
 )
 from pushcast.media import Container
@@ -45,25 +45,21 @@ from pushcast.rtmp.events import (
     StreamCreated,
     Unpublish,
 )
-from pushcast.transport import TcpTransport
 
 DEFAULT_PORT = 1935
 # For each address and each answer that we wait for: long enough for a lost packet or two on a slow path, and short
 # enough that a push to a silent server says which step it hung in before its whole connect is given up.
 STEP_TIMEOUT_S = 5.0
-# A peer that takes nothing for so long is gone; the kernel would go on for 15 minutes.
-USER_TIMEOUT_MS = 10_000
 # How long a wanted end waits for the server to close first.  Closing at once with unread answers in the socket would
 # reset the connection, and a reset can overtake the deleteStream.
 FAREWELL_S = 0.5
-READ_BYTES = 16 * 1024
 MAX_KEY_CHARS = 4096
 
 _USER_INFO = re.compile(r"[A-Za-z]+://[^/?#]*@")
 _Wanted = TypeVar("_Wanted", bound=Event)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RtmpTarget(Target):
     """Where to publish.  Application and URL may hold secrets in their query, so nothing of them is shown."""
 
@@ -118,51 +114,52 @@ def _split_key(path: str) -> tuple[str, str]:
     return app, key + question_mark + query
 
 
-class RtmpLink(Link):
-    """A server that takes our stream.  Only what reading, answering and ending need is kept: about 4 KiB."""
+class RtmpLink(StreamLink):
+    """A server that takes our stream."""
+
+    __slots__ = ("_connection", "_target", "acked_bytes")
 
     def __init__(
         self, sock: socket.socket, target: RtmpTarget, connection: ClientConnection, message_stream_id: int
     ) -> None:
+        super().__init__(sock.detach(), message_stream_id)
         self.acked_bytes = 0
         """Container bytes and control bytes that the server says it has, counted from the end of the handshake."""
-        self._endpoint = target.endpoint
+        self._target = target
         self._connection = connection
-        self._fd = sock.detach()
-        self._lost = False
-        super().__init__(TcpTransport(self._fd), message_stream_id)
+
+    @property
+    def peer(self) -> str:
+        return f"rtmp {self._target.endpoint}: the server"
 
     def final(self) -> bytes:
         """FCUnpublish and deleteStream: without them services take the end for an interruption.  Only once."""
         return b"" if self._connection.state is State.CLOSED else self._connection.send(Unpublish())
 
-    async def watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        broken: asyncio.Future[None] = loop.create_future()
-
-        def on_readable() -> None:
-            try:
-                if not broken.done() and self._read():
-                    loop.call_soon(on_readable)  # a loop may tell only once of data with a reset behind it
-            except EngineError as error:
-                self._lost = True
-                loop.remove_reader(self._fd)
-                if not broken.done():
-                    broken.set_exception(error)
-
-        self._react()  # to what came together with Publish.Start
-        loop.add_reader(self._fd, on_readable)
+    def watch(self) -> None:
+        super().watch()
         try:
-            await broken
-        finally:
-            loop.remove_reader(self._fd)
+            self.take(memoryview(b""))  # what came together with Publish.Start
+        except EngineError as error:
+            self.lose(error)
+
+    def take(self, data: memoryview) -> None:
+        try:
+            self._connection.receive_data(data)
+            while (event := self._connection.next_event()) is not None:
+                if isinstance(event, Acknowledged):
+                    self._on_acknowledged(event.received_bytes)
+        except ProtocolError as error:
+            raise _at(self._target.endpoint, error) from error
+        if self.on_control is not None and (replies := self._connection.data_to_send()):
+            self.on_control(replies)
 
     async def close(self) -> None:
         """Say that no more will come, wait shortly for the server to close, close."""
         if self.transport.closed:
             return
         try:
-            if not self._lost:
+            if not self.lost:
                 await self._say_farewell()
         finally:
             self.transport.close()
@@ -170,53 +167,12 @@ class RtmpLink(Link):
     def stats(self) -> dict[str, int | float]:
         return {"acked_bytes": self.acked_bytes}
 
-    def _read(self) -> bool:
-        """React to what has come; False when nothing has."""
-        try:
-            data = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:
-            return False
-        except TimeoutError as error:
-            raise Stalled(f"rtmp {self._endpoint}: the server took nothing for {USER_TIMEOUT_MS} ms") from error
-        except OSError as error:
-            raise ConnectionLost(f"rtmp {self._endpoint}: {error.strerror}") from error
-        if not data:
-            raise ConnectionLost(f"rtmp {self._endpoint}: the server closed the connection while we published")
-        self._react(data)
-        return True
-
-    def _react(self, data: bytes = b"") -> None:
-        try:
-            self._connection.receive_data(data)
-            while (event := self._connection.next_event()) is not None:
-                if isinstance(event, Acknowledged):
-                    self._on_acknowledged(event.received_bytes)
-        except ProtocolError as error:
-            raise _at(self._endpoint, error) from error
-        if self.on_control is not None and (replies := self._connection.data_to_send()):
-            self.on_control(replies)
-
     def _on_acknowledged(self, received_bytes: int) -> None:
         step = (received_bytes - self.acked_bytes) & 0xFFFFFFFF
         if step < 1 << 31:  # a step back is a server that counts wrongly
             self.acked_bytes += step
 
     async def _say_farewell(self) -> None:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def on_readable() -> None:
-            if ended.is_set():
-                return
-            with contextlib.suppress(BlockingIOError):
-                try:
-                    if os.read(self._fd, READ_BYTES):
-                        loop.call_soon(on_readable)
-                    else:
-                        ended.set()
-                except ConnectionError:
-                    ended.set()
-
         view = socket.socket(fileno=self._fd)
         try:
             view.shutdown(socket.SHUT_WR)
@@ -224,15 +180,10 @@ class RtmpLink(Link):
             return  # the peer was faster
         finally:
             view.detach()
-        loop.add_reader(self._fd, on_readable)
-        try:
+        with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(FAREWELL_S):
-                await ended.wait()
-        except TimeoutError:
-            return
-        finally:
-            ended.set()
-            loop.remove_reader(self._fd)
+                while await readiness().receive(self._fd):
+                    pass
 
 
 async def _connect_any(target: RtmpTarget, bytes_per_s: int) -> socket.socket:
@@ -321,7 +272,7 @@ class _Dialogue:
                     return event
             if replies := self.connection.data_to_send():
                 await self._loop.sock_sendall(self._sock, replies)
-            data = await self._loop.sock_recv(self._sock, READ_BYTES)
+            data = await readiness().receive(self._sock.fileno())
             if not data:
                 raise ConnectionLost(
                     f"rtmp {self._endpoint}: {step}: expected {wanted.__name__}, got the end of the connection"

@@ -45,7 +45,7 @@ _UNIT_BYTES = 1500 - 28  # what libsrt counts one packet of SRTO_SNDBUF and SRTO
 _UDP_BUFFER_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SrtTarget(Target):
     options: SrtOptions = field(default_factory=SrtOptions, repr=False)
 
@@ -78,39 +78,43 @@ class _LinkWatch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: dict[SrtTransport, asyncio.Future[None]] = {}
+        self._watched: set[SrtLink] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def lost(self, transport: SrtTransport) -> asyncio.Future[None]:
-        """A future that is answered when the connection is gone."""
-        future = self._watched[transport] = self._loop.create_future()
+    def add(self, link: SrtLink) -> None:
+        self._watched.add(link)
         if self._timer is None:
             self._timer = self._loop.call_later(WATCH_S, self._look)
-        return future
+
+    def discard(self, link: SrtLink) -> None:
+        self._watched.discard(link)
 
     def _look(self) -> None:
-        for transport, future in list(self._watched.items()):
-            if not future.done() and not transport.connected:
-                future.set_result(None)
-            if future.done():
-                del self._watched[transport]
+        for link in [link for link in self._watched if not link.transport.connected]:
+            self._watched.discard(link)
+            link.lose(ConnectionLost(f"SRT peer {link.target.endpoint} closed the connection or fell silent"))
         self._timer = self._loop.call_later(WATCH_S, self._look) if self._watched else None
 
 
 class SrtLink(Link):
     """A peer that accepted our call."""
 
+    __slots__ = ("_lease", "_watch", "target")
+
     transport: SrtTransport
 
     def __init__(self, transport: SrtTransport, target: SrtTarget, lease: Lease, watch: _LinkWatch) -> None:
         super().__init__(transport)
-        self._target = target
+        self.target = target
         self._lease = lease
         self._watch = watch
 
-    async def watch(self) -> None:
-        await self._watch.lost(self.transport)
-        raise ConnectionLost(f"SRT peer {self._target.endpoint} closed the connection or fell silent")
+    def watch(self) -> None:
+        self._watch.add(self)
+
+    def unwatch(self) -> None:
+        super().unwatch()
+        self._watch.discard(self)
 
     async def farewell(self) -> None:
         """Let the peer have what it was sent.
@@ -130,9 +134,9 @@ class SrtLink(Link):
         """Say so, and keep further callers away from the port meanwhile."""
         self._lease.strained = bool(reason)
         if reason:
-            _log.warning("srt %s: overload: %s", self._target.endpoint, reason)
+            _log.warning("srt %s: overload: %s", self.target.endpoint, reason)
         else:
-            _log.info("srt %s: no overload any more", self._target.endpoint)
+            _log.info("srt %s: no overload any more", self.target.endpoint)
 
     async def close(self) -> None:
         closed = _close_soon(self.transport.close, self._lease)

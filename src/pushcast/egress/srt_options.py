@@ -63,7 +63,7 @@ _CHOICES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SrtOptions:
     """What a query asked for.
 
