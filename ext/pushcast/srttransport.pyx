@@ -6,6 +6,7 @@ cimport cython
 from libc.errno cimport ECONNRESET, EIO, EMSGSIZE, ENOBUFS, EPIPE, ETIMEDOUT
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from pushcast.atomics cimport add_relaxed, load_relaxed
 from pushcast.libsrt cimport *
 from pushcast.srt cimport SrtCaller, close_now
 from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, transport_t
@@ -44,7 +45,7 @@ cdef Py_ssize_t srt_send_run(transport_t* self, const uint8_t* data, size_t size
         if srt_sendmsg2(self.fd, <const char*>data + at, <int>piece, NULL) < 0:
             code = srt_getlasterror(NULL)
             if code == SRT_EASYNCSND or code == SRT_ECONGEST:
-                self.short_sends += 1
+                add_relaxed(&self.short_sends, 1)
                 break
             if at == 0:
                 return -errno_of(code)
@@ -134,7 +135,7 @@ cdef class SrtTransport(Transport):
             "send_buffer_free_bytes": s.byteAvailSndBuf,
             "peer_latency_ms": s.msSndTsbPdDelay,
             "mss_bytes": s.byteMSS,
-            "short_sends": self.c.short_sends,
+            "short_sends": load_relaxed(&self.c.short_sends),
         }
 
     cdef close_socket(self):
