@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-ctypedef struct counters_t:
+ctypedef struct counters_t:     # every word stored and loaded relaxed
     uint64_t sent_bytes          # taken by the transport: media, lead-ins and control
     uint64_t media_bytes         # of these, shared bytes of the ring
     uint64_t sends               # calls that took something

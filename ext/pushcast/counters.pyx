@@ -1,11 +1,14 @@
 """The counter table: one row for each destination, written by its sender thread, read by anybody.
 
-A row is written by one thread only, in aligned 64-bit words, without locks; a reader may see one word newer than its neighbour.  The table grows in
-blocks, so that a row never moves while C writes it.  Readers take a copy of the whole table and compute by column.
+A row is written by one thread only (but for `reset_gap`), in 64-bit words that are stored and loaded as relaxed atomics, without locks; a reader may see
+one word newer than its neighbour.  The table grows in blocks, so that a row never moves while C writes it.  Readers take a copy of the whole table and
+compute by column.
 """
 cimport cython
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
+
+from pushcast.atomics cimport load_relaxed, store_relaxed
 
 import numpy as np
 
@@ -61,31 +64,41 @@ cdef class CounterTable:
 
     def snapshot(self):
         """A copy of all rows, in the order of their indices: a numpy array of dtype COUNTERS."""
-        if not self.blocks:
-            return np.zeros(0, COUNTERS)
-        return np.concatenate(self.blocks)
+        cdef size_t words = BLOCK_ROWS * sizeof(counters_t) // sizeof(uint64_t)
+        cdef size_t block
+        cdef size_t i
+        cdef const uint64_t* theirs
+        cdef uint64_t[:, ::1] ours
+        copied = np.empty(len(self.blocks) * BLOCK_ROWS, COUNTERS)
+        if self.blocks:
+            ours = copied.view(np.uint64).reshape(-1, words)
+            for block in range(<size_t>len(self.blocks)):
+                theirs = <const uint64_t*>self.row(block * BLOCK_ROWS)
+                for i in range(words):
+                    ours[block, i] = load_relaxed(&theirs[i])
+        return copied
 
     def read(self, size_t index):
         """One row as a dict of ints."""
         cdef counters_t* row = self.row(index)
         return {
-            "sent_bytes": row.sent_bytes,
-            "media_bytes": row.media_bytes,
-            "sends": row.sends,
-            "jumps": row.jumps,
-            "skipped_spans": row.skipped_spans,
-            "damaged": row.damaged,
-            "first_send_ns": row.first_send_ns,
-            "last_send_ns": row.last_send_ns,
-            "max_gap_ns": row.max_gap_ns,
-            "lag_ms": row.lag_ms,
-            "refused": row.refused,
-            "short_sends": row.short_sends,
-            "dropped_packets": row.dropped_packets,
-            "send_buffer_ms": row.send_buffer_ms,
-            "send_buffer_allowed_ms": row.send_buffer_allowed_ms,
+            "sent_bytes": load_relaxed(&row.sent_bytes),
+            "media_bytes": load_relaxed(&row.media_bytes),
+            "sends": load_relaxed(&row.sends),
+            "jumps": load_relaxed(&row.jumps),
+            "skipped_spans": load_relaxed(&row.skipped_spans),
+            "damaged": load_relaxed(&row.damaged),
+            "first_send_ns": load_relaxed(&row.first_send_ns),
+            "last_send_ns": load_relaxed(&row.last_send_ns),
+            "max_gap_ns": load_relaxed(&row.max_gap_ns),
+            "lag_ms": load_relaxed(&row.lag_ms),
+            "refused": load_relaxed(&row.refused),
+            "short_sends": load_relaxed(&row.short_sends),
+            "dropped_packets": load_relaxed(&row.dropped_packets),
+            "send_buffer_ms": load_relaxed(&row.send_buffer_ms),
+            "send_buffer_allowed_ms": load_relaxed(&row.send_buffer_allowed_ms),
         }
 
     def reset_gap(self, size_t index):
         """Begin a new measurement of max_gap_ns."""
-        self.row(index).max_gap_ns = 0
+        store_relaxed(&self.row(index).max_gap_ns, 0)

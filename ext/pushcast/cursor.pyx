@@ -21,7 +21,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from pushcast.ring cimport NO_SPAN, Span, load_acquire, ring_at, ring_intact
+from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_u32, load_relaxed, store_relaxed
+from pushcast.ring cimport NO_SPAN, Span, ring_intact, ring_lag_ms, ring_span, ring_t, ring_walk
 from pushcast.transport cimport CLASS_SRT, MAX_PIECES, iovec
 
 cdef enum:
@@ -51,7 +52,7 @@ cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uin
         return
     if not send_private(cursor, now_ns):
         if cursor.state == CURSOR_RUNNING:
-            cursor.row.lag_ms = lag_ms(cursor)
+            store_relaxed(&cursor.row.lag_ms, ring_lag_ms(cursor.ring, cursor.seq))
         return
     if cursor.control != NULL and cursor.at == 0 and cursor.state != CURSOR_DRAINING:
         take_control(cursor)
@@ -99,7 +100,7 @@ cdef void drain(cursor_t* cursor, int64_t now_ns, size_t budget) noexcept nogil:
 cdef bint join(cursor_t* cursor) noexcept nogil:
     """Begin at the newest key span if it will do; True when the cursor runs."""
     cdef uint64_t key = load_acquire(&cursor.ring.last_key)
-    if key == NO_SPAN or key < cursor.join_from or ring_at(cursor.ring, key) == NULL:
+    if key == NO_SPAN or key < cursor.join_from or not ring_intact(cursor.ring, key):
         return False
     begin_at(cursor, key)
     return cursor.state == CURSOR_RUNNING
@@ -107,10 +108,10 @@ cdef bint join(cursor_t* cursor) noexcept nogil:
 
 cdef void begin_at(cursor_t* cursor, uint64_t key) noexcept nogil:
     """Stand before this key span with its lead-in as private bytes."""
-    cdef const Span* span = ring_at(cursor.ring, key)
+    cdef Span span
     cdef uint8_t* made
     cdef Py_ssize_t size
-    if span == NULL:
+    if not ring_span(cursor.ring, key, &span):
         wait_for_next(cursor)
         return
     cursor.seq = key
@@ -142,7 +143,7 @@ cdef void wait_for_next(cursor_t* cursor) noexcept nogil:
     cursor.join_from = load_acquire(&cursor.ring.head)
     cursor.at = 0
     cursor.joined = False
-    cursor.row.lag_ms = 0
+    store_relaxed(&cursor.row.lag_ms, 0)
     if cursor.state != CURSOR_DRAINING:
         cursor.state = CURSOR_WAITING
 
@@ -156,7 +157,7 @@ cdef bint keep_up(cursor_t* cursor) noexcept nogil:
     if cursor.seq < tail:
         overwritten(cursor, cursor.at != 0)
         return True
-    cursor.row.lag_ms = lag_ms(cursor)
+    store_relaxed(&cursor.row.lag_ms, ring_lag_ms(cursor.ring, cursor.seq))
     late = cursor.row.lag_ms * 90 > <uint64_t>cursor.max_lag_ticks
     if cursor.seq >= head or (not late and cursor.seq - tail > (head - tail) // 8):
         return True
@@ -166,28 +167,17 @@ cdef bint keep_up(cursor_t* cursor) noexcept nogil:
     if cursor.at and cursor.transport.datagram == 0:
         keep_rest(cursor)
         return False
-    cursor.row.jumps += 1
-    cursor.row.skipped_spans += key - cursor.seq
+    add_relaxed(&cursor.row.jumps, 1)
+    add_relaxed(&cursor.row.skipped_spans, key - cursor.seq)
     begin_at(cursor, key)
     return True
 
 
-cdef uint64_t lag_ms(const cursor_t* cursor) noexcept nogil:
-    """Media time between the cursor, or the oldest span when the writer has lapped it, and the head."""
-    cdef uint64_t head = load_acquire(&cursor.ring.head)
-    cdef uint64_t seq = max(cursor.seq, load_acquire(&cursor.ring.tail))
-    cdef int64_t lag_ticks
-    if seq >= head:
-        return 0
-    lag_ticks = cursor.ring.spans[(head - 1) & cursor.ring.mask].dts - cursor.ring.spans[seq & cursor.ring.mask].dts
-    return <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
-
-
 cdef void keep_rest(cursor_t* cursor) noexcept nogil:
     """Make what the peer lacks of the span in hand private bytes: a byte stream can be jumped in behind it, however long the peer takes for it."""
-    cdef const Span* span = ring_at(cursor.ring, cursor.seq)
+    cdef Span span
     cdef size_t rest
-    if span == NULL:
+    if not ring_span(cursor.ring, cursor.seq, &span):
         overwritten(cursor, True)
         return
     rest = span.size - cursor.at
@@ -207,12 +197,12 @@ cdef void keep_rest(cursor_t* cursor) noexcept nogil:
 
 cdef void overwritten(cursor_t* cursor, bint inside) noexcept nogil:
     """The writer lapped the cursor; `inside`: the peer has, or lacks, a part of a span."""
-    cursor.row.damaged += 1
+    add_relaxed(&cursor.row.damaged, 1)
     if inside and cursor.transport.datagram == 0:
         finish(cursor, EOVERFLOW)
         return
-    cursor.row.jumps += 1
-    cursor.row.skipped_spans += load_acquire(&cursor.ring.head) - cursor.seq
+    add_relaxed(&cursor.row.jumps, 1)
+    add_relaxed(&cursor.row.skipped_spans, load_acquire(&cursor.ring.head) - cursor.seq)
     wait_for_next(cursor)
 
 
@@ -262,33 +252,41 @@ cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t u
 
 
 cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* pieces, uint32_t* count, bint* final) noexcept nogil:
-    """What there is from the cursor on, at most `most` bytes: neighbours in one piece, a new one behind each lead-in and where the writer wrapped.
+    """What there is from the cursor on, at most `most` bytes: neighbours in one piece, a new one behind each lead-in and where the writer wrapped; 0 when the
+    cursor's span is gone.
 
     `final`: it ends at `until`, and nothing is to come.
     """
+    cdef const ring_t* ring = cursor.ring
+    cdef uint64_t last = min(until, load_acquire(&ring.head))
     cdef uint64_t seq = cursor.seq
-    cdef const Span* span = ring_at(cursor.ring, seq) if seq < until else NULL
     cdef uint64_t end = NO_SPAN
+    cdef uint64_t offset
     cdef size_t at = cursor.at
     cdef size_t size
     cdef size_t run = 0
-    while span != NULL and run < most:
-        size = min(span.size - at, most - run)
-        if span.offset == end:
+    while seq < last and run < most:
+        offset = load_acquire(&ring.spans[seq & ring.mask].offset)
+        size = load_acquire_u32(&ring.spans[seq & ring.mask].size)
+        if offset == end:
             pieces[count[0] - 1].iov_len += size
         elif count[0] == MAX_PIECES:
-            return run
+            break
         else:
-            pieces[count[0]].iov_base = cursor.ring.arena + span.offset + at
-            pieces[count[0]].iov_len = size
+            pieces[count[0]].iov_base = ring.arena + offset + at
+            pieces[count[0]].iov_len = size - at
             count[0] += 1
-        end = span.offset + span.size
-        run += size
+        end = offset + size
+        run += size - at
         at = 0
         seq += 1
-        span = ring_at(cursor.ring, seq) if seq < until else NULL
-    final[0] = seq >= until and run < most
-    return run
+    final[0] = seq >= until
+    if not ring_intact(ring, cursor.seq):
+        return 0
+    if run > most:
+        count[0] = shorten(pieces, count[0], run - most)
+        final[0] = False
+    return min(run, most)
 
 
 cdef uint32_t shorten(iovec* pieces, uint32_t count, size_t less) noexcept nogil:
@@ -301,40 +299,36 @@ cdef uint32_t shorten(iovec* pieces, uint32_t count, size_t less) noexcept nogil
 
 
 cdef void took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept nogil:
-    """Count, move the cursor, and make sure that the bytes were still whole when they left."""
-    cdef uint64_t began_in = cursor.seq
-    cdef size_t left = taken
-    cdef size_t rest
+    """Count, and move the cursor if the bytes were still whole when they left."""
+    cdef counters_t* row = cursor.row
+    cdef uint64_t seq = cursor.seq
+    cdef uint32_t at = cursor.at
     cdef int64_t gap_ns
-    while left:
-        rest = cursor.ring.spans[cursor.seq & cursor.ring.mask].size - cursor.at
-        if left < rest:
-            cursor.at += <uint32_t>left
-            break
-        left -= rest
-        cursor.seq += 1
-        cursor.at = 0
-    if cursor.row.last_send_ns:
-        gap_ns = now_ns - <int64_t>cursor.row.last_send_ns
-        if gap_ns > <int64_t>cursor.row.max_gap_ns:
-            cursor.row.max_gap_ns = <uint64_t>gap_ns
+    ring_walk(cursor.ring, &seq, &at, taken)
+    if row.last_send_ns:
+        gap_ns = now_ns - <int64_t>row.last_send_ns
+        if gap_ns > <int64_t>load_relaxed(&row.max_gap_ns):
+            store_relaxed(&row.max_gap_ns, <uint64_t>gap_ns)
     else:
-        cursor.row.first_send_ns = <uint64_t>now_ns
-    cursor.row.last_send_ns = <uint64_t>now_ns
-    cursor.row.sent_bytes += taken
-    cursor.row.media_bytes += taken
-    cursor.row.sends += 1
-    cursor.row.refused = cursor.transport.refused
-    cursor.row.short_sends = cursor.transport.short_sends
+        store_relaxed(&row.first_send_ns, <uint64_t>now_ns)
+    store_relaxed(&row.last_send_ns, <uint64_t>now_ns)
+    add_relaxed(&row.sent_bytes, taken)
+    add_relaxed(&row.media_bytes, taken)
+    add_relaxed(&row.sends, 1)
+    store_relaxed(&row.refused, cursor.transport.refused)
+    store_relaxed(&row.short_sends, cursor.transport.short_sends)
     cursor.blocked_since_ns = 0
-    if not ring_intact(cursor.ring, began_in):
+    if not ring_intact(cursor.ring, cursor.seq):
         overwritten(cursor, True)
+        return
+    cursor.seq = seq
+    cursor.at = at
 
 
 cdef void blocked(cursor_t* cursor, int code, int64_t now_ns) noexcept nogil:
     """The transport took nothing: lost (code is an errno), or full (0)."""
-    cursor.row.refused = cursor.transport.refused
-    cursor.row.short_sends = cursor.transport.short_sends
+    store_relaxed(&cursor.row.refused, cursor.transport.refused)
+    store_relaxed(&cursor.row.short_sends, cursor.transport.short_sends)
     if code:
         finish(cursor, code)
     elif cursor.blocked_since_ns == 0:
@@ -357,7 +351,7 @@ cdef bint send_private(cursor_t* cursor, int64_t now_ns) noexcept nogil:
         return False
     cursor.blocked_since_ns = 0
     cursor.private_at += <size_t>taken
-    cursor.row.sent_bytes += <size_t>taken
+    add_relaxed(&cursor.row.sent_bytes, <size_t>taken)
     if cursor.private_at < cursor.private_size:
         return False
     free(cursor.private_bytes)

@@ -5,6 +5,7 @@ wait for.  They are looked at once a second for each destination, at its own tur
 """
 from libc.stdint cimport int64_t, uint32_t
 
+from pushcast.atomics cimport store_relaxed
 from pushcast.counters cimport counters_t
 from pushcast.transport cimport backlog_t, transport_t
 
@@ -24,9 +25,9 @@ cdef int look_for_overload(overload_t* overload, transport_t* transport, counter
     if not transport.look(transport, &backlog):
         return LOAD_AS_BEFORE
     dropped = backlog.dropped_packets > row.dropped_packets
-    row.dropped_packets = backlog.dropped_packets
-    row.send_buffer_ms = backlog.buffer_ms
-    row.send_buffer_allowed_ms = backlog.allowed_ms
+    store_relaxed(&row.dropped_packets, backlog.dropped_packets)
+    store_relaxed(&row.send_buffer_ms, backlog.buffer_ms)
+    store_relaxed(&row.send_buffer_allowed_ms, backlog.allowed_ms)
     if dropped or backlog.buffer_ms > backlog.allowed_ms:
         overload.strained_looks += 1
         overload.easy_looks = 0

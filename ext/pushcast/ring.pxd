@@ -2,20 +2,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-cdef extern from *:
-    """
-    #include <stdatomic.h>
-    #define pushcast_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-    #define pushcast_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-    #define pushcast_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-    #define pushcast_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
-    #define pushcast_fence_all() __atomic_thread_fence(__ATOMIC_SEQ_CST)
-    """
-    uint64_t load_acquire "pushcast_load"(const uint64_t* p) noexcept nogil
-    void store_release "pushcast_store"(uint64_t* p, uint64_t v) noexcept nogil
-    void fence_acquire "pushcast_fence_acquire"() noexcept nogil
-    void fence_release "pushcast_fence_release"() noexcept nogil
-    void fence_all "pushcast_fence_all"() noexcept nogil
+from pushcast.atomics cimport fence_acquire, load_acquire, load_acquire_i64, load_acquire_u32
 
 cdef enum:
     SPAN_KEY = 1             # a cursor may join here
@@ -28,7 +15,7 @@ cdef extern from *:
     """
     const uint64_t NO_SPAN "PUSHCAST_NO_SPAN"
 
-ctypedef struct Span:
+ctypedef struct Span:           # in the index stored with release order: its place is used again
     uint64_t offset          # first shared byte, from the start of the arena
     uint32_t size            # shared bytes
     uint32_t lead            # bytes of lead-in material standing right before offset (key spans), for joining cursors only
@@ -51,17 +38,55 @@ ctypedef struct ring_t:
     uint64_t keep_ticks      # media time to keep, 90 kHz: the arena grows until that much fits
 
 
-cdef inline const Span* ring_at(const ring_t* ring, uint64_t seq) noexcept nogil:
-    """The span with this number; NULL when it is gone or not yet written."""
+cdef inline bint ring_span(const ring_t* ring, uint64_t seq, Span* span) noexcept nogil:
+    """Copies the span with this number; False when it is gone or not yet written.
+
+    Its place in the index may be given to a later span meanwhile.  Whoever reads a word of that one sees the tail that was moved before.
+    """
+    cdef const Span* place = &ring.spans[seq & ring.mask]
     if seq >= load_acquire(&ring.head) or seq < load_acquire(&ring.tail):
-        return NULL
-    return &ring.spans[seq & ring.mask]
+        return False
+    span.offset = load_acquire(&place.offset)
+    span.size = load_acquire_u32(&place.size)
+    span.lead = load_acquire_u32(&place.lead)
+    span.dts = load_acquire_i64(&place.dts)
+    span.track = load_acquire_u32(&place.track)
+    span.flags = load_acquire_u32(&place.flags)
+    return seq >= load_acquire(&ring.tail)
 
 
 cdef inline bint ring_intact(const ring_t* ring, uint64_t seq) noexcept nogil:
-    """True when nothing at or behind seq was overwritten up to now: ask after the bytes were used."""
+    """True when nothing at or behind seq was overwritten up to now: ask after the bytes, or the index, were used."""
     fence_acquire()
     return seq >= load_acquire(&ring.tail)
+
+
+cdef inline void ring_walk(const ring_t* ring, uint64_t* seq, uint32_t* at, size_t size) noexcept nogil:
+    """Go so many bytes on.  Where that leads is right only if ring_intact says afterwards that the span it began in is still there."""
+    cdef uint32_t rest
+    while size:
+        rest = load_acquire_u32(&ring.spans[seq[0] & ring.mask].size) - at[0]
+        if size < rest:
+            at[0] += <uint32_t>size
+            return
+        size -= rest
+        seq[0] += 1
+        at[0] = 0
+
+
+cdef inline uint64_t ring_lag_ms(const ring_t* ring, uint64_t seq) noexcept nogil:
+    """Media time between span seq, or the oldest one when seq is gone, and the head."""
+    cdef uint64_t head
+    cdef uint64_t oldest
+    cdef int64_t lag_ticks
+    while True:
+        head = load_acquire(&ring.head)
+        oldest = max(seq, load_acquire(&ring.tail))
+        if oldest >= head:
+            return 0
+        lag_ticks = load_acquire_i64(&ring.spans[(head - 1) & ring.mask].dts) - load_acquire_i64(&ring.spans[oldest & ring.mask].dts)
+        if ring_intact(ring, oldest):
+            return <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
 
 
 @cython.final
@@ -78,4 +103,4 @@ cdef class Ring:
     cdef uint64_t commit(self, uint32_t lead, uint32_t size, int64_t dts, uint32_t flags, uint32_t track) except? 0xFFFFFFFFFFFFFFFF
     cdef bint _short_of_media(self) noexcept
     cdef void _measure(self, uint32_t size, int64_t dts, uint32_t flags) noexcept
-    cdef const Span* _at(self, uint64_t seq) except NULL
+    cdef Span _at(self, uint64_t seq) except *

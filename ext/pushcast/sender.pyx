@@ -18,6 +18,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from pushcast.atomics cimport load_acquire, store_release
 from pushcast.counters cimport CounterTable
 from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_slot
 from pushcast.mailbox cimport (
@@ -27,7 +28,7 @@ from pushcast.mailbox cimport (
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.overload cimport LOAD_EASY_AGAIN, LOAD_TOO_MUCH, look_for_overload
-from pushcast.ring cimport Ring, load_acquire, store_release
+from pushcast.ring cimport Ring
 from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
 from pushcast.wakeup cimport arm_timer, close_fd, drain_fd, new_timerfd, wait_for, wake
 from pushcast.wheel cimport MAX_SLOTS, SLOT_NS, Wheel, judge, wheel_enter, wheel_leave

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pushcast.frame cimport FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Frame
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
-from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_at
+from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
 
 from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.flv import RtmpMuxer
@@ -231,13 +231,10 @@ cdef class Source:
         if self.frames.c.last_key == NO_SPAN:
             return
         cdef uint64_t seq = max(self.frames.c.last_key, self.frames.c.tail)
-        cdef const Span* span
+        cdef Span span
         cdef const uint8_t* stored
         cdef Frame frame
-        while True:
-            span = ring_at(&self.frames.c, seq)
-            if span == NULL:
-                return
+        while ring_span(&self.frames.c, seq, &span):
             stored = self.frames.c.arena + span.offset
             memcpy(&frame.pts, stored, 8)
             memcpy(&frame.flags, stored + 8, 4)

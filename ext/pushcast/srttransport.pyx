@@ -7,6 +7,7 @@ from libc.errno cimport ECONNRESET, EIO, EMSGSIZE, ENOBUFS, EPIPE, ETIMEDOUT
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from pushcast.atomics cimport add_relaxed, load_relaxed
 from pushcast.libsrt cimport *
 from pushcast.srt cimport SrtCaller, close_now
 from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, iovec, pass_bytes, transport_t
@@ -59,7 +60,7 @@ cdef Py_ssize_t srt_send_run(transport_t* self, iovec* pieces, uint32_t count, s
         if srt_sendmsg2(self.fd, datagram_at(pieces, at, datagram, gathered), <int>datagram, NULL) < 0:
             code = srt_getlasterror(NULL)
             if code == SRT_EASYNCSND or code == SRT_ECONGEST:
-                self.short_sends += 1
+                add_relaxed(&self.short_sends, 1)
                 break
             if sent == 0:
                 return -errno_of(code)
@@ -150,7 +151,7 @@ cdef class SrtTransport(Transport):
             "send_buffer_free_bytes": s.byteAvailSndBuf,
             "peer_latency_ms": s.msSndTsbPdDelay,
             "mss_bytes": s.byteMSS,
-            "short_sends": self.c.short_sends,
+            "short_sends": load_relaxed(&self.c.short_sends),
         }
 
     cdef close_socket(self):

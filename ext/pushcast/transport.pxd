@@ -34,6 +34,7 @@ ctypedef struct transport_t:
     uint32_t datagram        # largest datagram in bytes (a multiple of 188), 0 for a byte stream
     uint32_t class_          # CLASS_*
     int fd                   # a system socket, or an SRTSOCKET
+    # written by the sender thread, read by anybody, relaxed:
     uint32_t gso             # UDP: 1 while the kernel segments
     uint64_t refused         # UDP: ICMP refusals seen; not fatal
     uint64_t short_sends     # sends that took less than was offered

@@ -23,6 +23,8 @@ from libc.errno cimport (
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
+from pushcast.atomics cimport add_relaxed, load_relaxed, load_relaxed_u32, store_relaxed_u32
+
 import os
 
 cdef extern from *:
@@ -122,9 +124,9 @@ cdef Py_ssize_t udp_send(transport_t* self, iovec* pieces, uint32_t count, size_
             return taken
         if errno != ECONNREFUSED:
             break
-        self.refused += 1        # the answer to an earlier datagram; this one was not sent yet
+        add_relaxed(&self.refused, 1)        # the answer to an earlier datagram; this one was not sent yet
     if would_block(errno):
-        self.short_sends += 1
+        add_relaxed(&self.short_sends, 1)
         return 0
     if errno == ECONNREFUSED:
         return <Py_ssize_t>size  # nobody listens: what UDP sends then is lost, and that is all
@@ -173,13 +175,13 @@ cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noe
         sent = sendmmsg(self.fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:
             if sent < <int>count:
-                self.short_sends += 1
+                add_relaxed(&self.short_sends, 1)
             return <Py_ssize_t>min(<size_t>sent * self.datagram, size)
         if errno != ECONNREFUSED:
             break
-        self.refused += 1
+        add_relaxed(&self.refused, 1)
     if would_block(errno):
-        self.short_sends += 1
+        add_relaxed(&self.short_sends, 1)
         return 0
     if errno == ECONNREFUSED:
         return <Py_ssize_t>size
@@ -189,9 +191,9 @@ cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noe
 cdef int set_segment(transport_t* self, int segment_bytes) noexcept nogil:
     """Ask the kernel to cut sends into segments of this size; 0 ends that.  0 when the kernel agrees, else -errno."""
     if setsockopt(self.fd, SOL_UDP, UDP_SEGMENT, &segment_bytes, sizeof(int)) < 0:
-        self.gso = 0
+        store_relaxed_u32(&self.gso, 0)
         return -errno
-    self.gso = 1 if segment_bytes else 0
+    store_relaxed_u32(&self.gso, 1 if segment_bytes else 0)
     return 0
 
 
@@ -199,10 +201,10 @@ cdef Py_ssize_t tcp_send(transport_t* self, iovec* pieces, uint32_t count, size_
     cdef Py_ssize_t taken = send_pieces(self.fd, pieces, count)
     if taken >= 0:
         if <size_t>taken < size:
-            self.short_sends += 1
+            add_relaxed(&self.short_sends, 1)
         return taken
     if would_block(errno):
-        self.short_sends += 1
+        add_relaxed(&self.short_sends, 1)
         return 0
     return -errno
 
@@ -248,7 +250,7 @@ cdef class Transport:
 
     def stats(self):
         """Counters of this connection: {'refused', 'short_sends'}."""
-        return {"refused": self.c.refused, "short_sends": self.c.short_sends}
+        return {"refused": load_relaxed(&self.c.refused), "short_sends": load_relaxed(&self.c.short_sends)}
 
     def close(self):
         """Close the socket; more than once is harmless."""
@@ -293,7 +295,7 @@ cdef class UdpTransport(Transport):
     @property
     def gso(self):
         """True while the kernel segments."""
-        return bool(self.c.gso)
+        return bool(load_relaxed_u32(&self.c.gso))
 
 
 cdef class TcpTransport(Transport):

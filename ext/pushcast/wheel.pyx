@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
-from pushcast.ring cimport load_acquire, store_release
+from pushcast.atomics cimport load_acquire, store_release
 
 cdef enum:
     BUSY_PERMILLE = 800
