@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-load bench-storm sanitize build clean
+.PHONY: demo test lint bench bench-load bench-storm bench-latency bench-control bench-ingest sanitize build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
@@ -39,6 +39,17 @@ bench-load: .stamp/system-test .stamp/build
 bench-storm: .stamp/system-test .stamp/build
 	$(PYTHON) -m bench.storm
 
+# Frames through the whole server; starts in storms and the API beside running pushes; 200 streams at once.  Each fails when a
+# line does not hold.
+bench-latency: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.latency
+
+bench-control: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.control
+
+bench-ingest: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.ingest
+
 # The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
 sanitize: .stamp/asan
 	cd $(ASAN) && \
@@ -55,6 +66,10 @@ build: .stamp/build
 .stamp/system-test: tools/system-packages tools/find-python
 	tools/system-packages test
 	@mkdir -p .stamp && touch $@ .stamp/system-build
+
+.stamp/system-bench: tools/system-packages tools/find-python
+	tools/system-packages bench
+	@mkdir -p .stamp && touch $@
 
 # The project itself is installed as a link to src; MODULES=none leaves the extensions to the rule below.
 .stamp/venv: requirements.lock pyproject.toml | .stamp/system-build
