@@ -2,7 +2,8 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-load bench-storm bench-peers instructions sanitize build clean
+.PHONY: demo test lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest instructions sanitize \
+    build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
@@ -47,6 +48,17 @@ bench-peers: .stamp/system-bench .stamp/build
 # Counts the instructions of the hot paths anew and keeps them as what tests/instructions expects.
 instructions: .stamp/system-test .stamp/build
 	PYTHONPATH=tests $(PYTHON) -m instructions.figures
+
+# Frames through the whole server; starts in storms and the API beside running pushes; 200 streams at once.  Each fails when a
+# line does not hold.
+bench-latency: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.latency
+
+bench-control: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.control
+
+bench-ingest: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.ingest
 
 # The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
 sanitize: .stamp/asan

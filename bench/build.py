@@ -20,7 +20,11 @@ PROGRAMS = {
     "discard_udp": (("discard.c", "discard.h"), ""),
     "discard_ports": (("discard.c", "discard.h"), ""),
     "discard_tcp": (("discard.c", "discard.h", "rtmp_answer.c", "rtmp_answer.h"), ""),
-    "fast_srt": (("discard.c", "discard.h"), ""),
+    "fast_srt": (("srt_listener.c", "srt_listener.h", "discard.c", "discard.h"), ""),
+    "rtmp_sink": (("rtmp_accept.c", "rtmp_accept.h", "discard.c", "discard.h"), ""),
+    "stamp_rtmp": (("stamps.c", "stamps.h", "rtmp_accept.c", "rtmp_accept.h", "discard.c", "discard.h"), ""),
+    "stamp_udp": (("stamps.c", "stamps.h", "discard.c", "discard.h"), ""),
+    "stamp_srt": (("stamps.c", "stamps.h", "srt_listener.c", "srt_listener.h", "discard.c", "discard.h"), ""),
     "av_mux": ((), "libavformat libavcodec libavutil"),
 }
 

@@ -43,6 +43,13 @@ class Clip:
     frames: tuple[ClipFrame, ...]
     lap_ticks: int
 
+    def lap(self) -> list[tuple[int, ClipFrame]]:
+        """(time from 0 to lap_ticks, frame) in the order of time.  One track ends later than the others; what lies
+        beyond the lap comes at the beginning of the next, so each track's frames follow evenly over the seam.
+        """
+        first = self.frames[0].dts
+        return sorted((((frame.dts - first) % self.lap_ticks, frame) for frame in self.frames), key=lambda row: row[0])
+
     def looped(self) -> Iterator[tuple[int, int, int, int, bytes]]:
         """(track, dts, pts, flags, data) over and over, times going on from 0."""
         first = self.frames[0].dts
@@ -54,9 +61,10 @@ class Clip:
             offset += self.lap_ticks
 
 
-def clip_path() -> Path:
+def clip_path(video_kbit_per_s: int = 2500) -> Path:
     """The clip's file, made with ffmpeg when it is missing."""
-    path = OUTPUT / "clip-720p25-2500k.mp4"
+    rate = f"{video_kbit_per_s}k"
+    path = OUTPUT / f"clip-720p25-{rate}.mp4"
     if not path.exists():
         OUTPUT.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new.mp4")
@@ -66,8 +74,8 @@ def clip_path() -> Path:
                 *("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25,noise=alls=12:allf=t"),
                 *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000,aformat=channel_layouts=stereo"),
                 *("-t", str(SECONDS), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2"),
-                *("-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-g", "25", "-keyint_min", "25"),
-                *("-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k", str(fresh)),
+                *("-b:v", rate, "-maxrate", rate, "-bufsize", f"{video_kbit_per_s // 2}k", "-g", "25"),
+                *("-keyint_min", "25", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k", str(fresh)),
             ],
             check=True,
         )

@@ -1,0 +1,118 @@
+"""What the API answers in a second beside hundreds of running pushes and beside one, and what that does to them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.clip import clip_path
+from bench.marks import between
+from bench.request import AUTHORIZATION
+from bench.served import QUIET, Served, Strangers, Use, receiving, serving, until
+
+CONNECTIONS = 16
+SETTLE_S = 3.0
+STOPPED_S = 10.0
+STREAMS_PATH = "/v1/vhosts/default/apps/app/streams"
+ENDPOINTS = {"POST :pushes of one id": f"{Served.app}:pushes", "GET streams": STREAMS_PATH}
+PUSH_ID = "push-0"
+
+
+def measure(count: int, seconds: float, rounds: int) -> Iterator[dict[str, Any]]:
+    """A run for each round: the API with one push, then with ``count`` RTMP pushes, each endpoint for ``seconds``.
+
+    ``ratio`` is busy to idle, ``received`` what the receivers saw while the API was busy.
+    """
+    source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        sink, (port,) = running.enter_context(receiving("rtmp_sink"))
+        served = running.enter_context(serving(folder, sources=source))
+        served.until_stream()
+        script = folder / "post.lua"
+        script.write_text(_post(json.dumps({"id": PUSH_ID})))
+        _grow(served, port, 1)
+        for _ in range(rounds):
+            time.sleep(SETTLE_S)
+            strangers = Strangers(served.process.pid, sink.pid)
+            idle = _ask_all(served, script, seconds)
+            idle_strangers = strangers.cores()
+            _grow(served, port, count)
+            time.sleep(SETTLE_S)
+            strangers = Strangers(served.process.pid, sink.pid)
+            before, quiet = Use.of(served.process.pid), sink.mark()
+            busy = _ask_all(served, script, seconds)
+            after, loud = Use.of(served.process.pid), sink.mark()
+            busy_strangers = strangers.cores()
+            _shrink(served)
+            main_cores, other_cores = after.since(before, served.process.pid)
+            yield {
+                "pushes": count,
+                "idle": idle,
+                "busy": busy,
+                "ratio": {name: busy[name]["per_s"] / idle[name]["per_s"] for name in ENDPOINTS},
+                "main_thread_cores": main_cores,
+                "other_threads_cores": other_cores,
+                "strangers_cores": {"idle": idle_strangers, "busy": busy_strangers},
+                # Those of this round: the last to come.
+                "received": between(quiet, loud, slice(1 - count, None)),
+            }
+
+
+def _grow(served: Served, port: int, count: int) -> None:
+    for number in range(len(served.pushes()), count):
+        served.start(f"push-{number}", "rtmp", f"rtmp://127.0.0.1:{port}/in", f"key-{number}")
+    until("all are pushing", lambda: all(push["state"] == "pushing" for push in served.pushes()))
+
+
+def _shrink(served: Served) -> None:
+    """Stop all but the first push, and wait until their farewells are over."""
+    for push in served.pushes():
+        if push["id"] != PUSH_ID:
+            served.stop(push["id"])
+    descriptors = Path(f"/proc/{served.process.pid}/fd")
+    until("stopped", lambda: len(list(descriptors.iterdir())) < 64, STOPPED_S)
+
+
+def _post(body: str) -> str:
+    return (
+        f"wrk.method = 'POST'\nwrk.body = '{body}'\n"
+        f"wrk.headers['Authorization'] = '{AUTHORIZATION}'\nwrk.headers['Content-Type'] = 'application/json'\n"
+    )
+
+
+def _ask_all(served: Served, script: Path, seconds: float) -> dict[str, dict[str, float]]:
+    return {
+        name: _wrk(
+            f"http://127.0.0.1:{served.api_port}{path}",
+            seconds,
+            ["-s", str(script)] if name.startswith("POST") else ["-H", f"Authorization: {AUTHORIZATION}"],
+        )
+        for name, path in ENDPOINTS.items()
+    }
+
+
+def _wrk(url: str, seconds: float, arguments: list[str]) -> dict[str, float]:
+    """Requests per second, and the latencies that wrk saw, in ms.  RuntimeError when an answer was no 200."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", *arguments, url]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(said)
+    per_s = re.search(r"Requests/sec:\s*([\d.]+)", said)
+    latencies = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", said, re.MULTILINE))
+    if per_s is None:
+        raise RuntimeError(said)
+    return {"per_s": float(per_s[1]), "p50_ms": _ms(latencies["50"]), "p99_ms": _ms(latencies["99"])}
+
+
+def _ms(text: str) -> float:
+    """wrk's 912.00us, 3.45ms or 1.02s."""
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
+    return round(float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit], 3)

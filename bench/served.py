@@ -1,0 +1,170 @@
+"""The server under measurement, started from this tree as the tests start it, and what its process uses.
+
+Importing this puts the tree's own pushcast and the tests' helpers on the path, for child processes too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import build
+from bench.build import ROOT
+
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
+sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
+
+from serving import TOKEN, Served, serving, until
+
+__all__ = ["TOKEN", "Child", "Receiver", "Served", "Strangers", "Use", "child", "receiving", "serving", "until"]
+
+QUIET = '[log]\nlevel = "WARNING"\n'
+CHILD_END_S = 15.0
+ARENA_KIB = 65536  # the address space of one ring
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a process has used and holds; CPU times since its start, by thread id.
+
+    ``arena_bytes``: touched pages of the rings' arenas, ``arenas`` how many rings there are.
+    """
+
+    at_s: float
+    thread_s: dict[int, float]
+    pss_bytes: int
+    arena_bytes: int
+    arenas: int
+
+    @classmethod
+    def of(cls, pid: int) -> Use:
+        pss, arena, arenas = _memory(Path(f"/proc/{pid}/smaps").read_text())
+        return cls(time.monotonic(), _thread_s(pid), pss * 1024, arena * 1024, arenas)
+
+    def since(self, before: Use, pid: int) -> tuple[float, float]:
+        """(main thread, all others): CPU seconds per second."""
+        used = {thread: spent - before.thread_s.get(thread, 0) for thread, spent in self.thread_s.items()}
+        main_s = used.pop(pid)
+        window_s = self.at_s - before.at_s
+        return main_s / window_s, sum(used.values()) / window_s
+
+
+def _thread_s(pid: int) -> dict[int, float]:
+    return {
+        int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    }
+
+
+class Strangers:
+    """What else the machine is busy with, from now on: everything but this process, those of ``pids``, and children
+    that were started and ended meanwhile.  A figure taken beside much of it says little.
+    """
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+        self._began_s = time.monotonic()
+        self._before_s = self._spent_s()
+
+    def cores(self) -> float:
+        return (self._spent_s() - self._before_s) / (time.monotonic() - self._began_s)
+
+    def _spent_s(self) -> float:
+        user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(
+            int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        )
+        busy_s = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return busy_s - sum(os.times()[:4]) - sum(sum(_thread_s(pid).values()) for pid in self._pids)
+
+
+def _memory(smaps: str) -> tuple[int, int, int]:
+    """(PSS of the process, PSS of ring arenas, number of these) in KiB.  An arena is anonymous, writable, without
+    reserved swap, and 64 MiB; neighbours show as one mapping, perhaps with the 132 KiB of a thread's heap behind them.
+    """
+    total = arena = arenas = 0
+    anonymous = False
+    sizes: dict[str, int] = {}
+    for line in smaps.splitlines():
+        name, _, rest = line.partition(":")
+        if "-" in name and " " in name:
+            fields = line.split()
+            anonymous = fields[1] == "rw-p" and len(fields) == 5
+        elif name == "VmFlags":
+            total += sizes["Pss"]
+            if anonymous and "nr" in rest.split() and sizes["Size"] >= ARENA_KIB:
+                arena += sizes["Pss"]
+                arenas += sizes["Size"] // ARENA_KIB
+        elif rest.endswith("kB"):
+            sizes[name] = int(rest.split()[0])
+    return total, arena, arenas
+
+
+class Child:
+    """A bench's own process that says lines of JSON, each an ``event``."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+    def spent_s(self) -> float:
+        """CPU time of all its threads."""
+        return sum(_thread_s(self.process.pid).values())
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def hear(self, event: str) -> dict[str, Any]:
+        """The next line, which must be this event."""
+        assert self.process.stdout is not None
+        said: dict[str, Any] = json.loads(self.process.stdout.readline() or "{}")
+        if said.get("event") != event:
+            raise RuntimeError(f"{self.process.args!r}: expected {event}, got {said.get('event')}")
+        return said
+
+    def mark(self) -> dict[str, Any]:
+        """Its figures so far, asked for with SIGUSR1."""
+        self.process.send_signal(signal.SIGUSR1)
+        return self.hear("mark")
+
+    def stop(self) -> dict[str, Any]:
+        """End it in order; its summary."""
+        self.process.terminate()
+        summary = self.hear("summary")
+        self.process.wait(CHILD_END_S)
+        return summary
+
+
+@contextmanager
+def child(*command: str) -> Iterator[Child]:
+    """A child that does not outlive the block."""
+    running = Child(list(command))
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+class Receiver(NamedTuple):
+    """A running receiver and where it listens."""
+
+    process: Child
+    ports: list[int]
+
+
+@contextmanager
+def receiving(program: str, *arguments: str) -> Iterator[Receiver]:
+    """A receiver of these benches, written in C, that listens."""
+    with child(str(build.program(program)), *arguments) as running:
+        yield Receiver(running, running.hear("listening")["ports"])
