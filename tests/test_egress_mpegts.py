@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from live import watched
 
 from pushcast.egress.mpegts import MpegtsProtocol, TcpTarget, UdpTarget, _set_tcp_options, _set_udp_options
+from pushcast.egress.streamlink import unsent_bytes
 from pushcast.errors import (
     ConnectionLost,
     ConnectRefused,
@@ -306,14 +307,25 @@ async def test_tcp_sends_and_notices_the_close(protocol, address, shown):
 
 
 @pytest.mark.parametrize(
-    ("query", "bytes_per_s", "least", "most"),
-    [("", 0, 256 << 10, 512 << 10), ("send_buffer_size=50000", 900_000, 50_000, 100_000)],
+    ("bytes_per_s", "unsent"),
+    [(0, 256 * 1024), (10_000, 128 * 1024), (600_000, 300_000), (10**9, 4 * 1024 * 1024)],
 )
-def test_a_tcp_queue_is_bounded_and_a_dead_peer_found(protocol, query, bytes_per_s, least, most):
+def test_what_waits_unsent_follows_the_rate_within_bounds(bytes_per_s, unsent):
+    assert unsent_bytes(bytes_per_s) == unsent
+
+
+@pytest.mark.parametrize(("query", "send_buffer"), [("", None), ("send_buffer_size=50000", 100_000)])
+def test_a_tcp_queue_is_bounded_and_a_dead_peer_found(protocol, query, send_buffer):
     target = protocol.parse(f"tcp://sink.example:5004?dscp=10&{query}", "")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-        _set_tcp_options(tcp, target, bytes_per_s)
-        assert least <= tcp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= most
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as untouched,
+    ):
+        _set_tcp_options(tcp, target, 900_000)
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 450_000
+        # Without a wish the kernel goes on sizing it.
+        default = untouched.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == (send_buffer or default)
         assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
         assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

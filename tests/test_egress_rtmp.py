@@ -24,7 +24,7 @@ from live import until, watched
 from pushcast.chunk import ChunkReader, write_message
 from pushcast.egress import rtmp
 from pushcast.egress.fanout import Attachment, FanOut, Pace
-from pushcast.egress.rtmp import RtmpLink, RtmpProtocol, RtmpTarget, send_buffer_bytes
+from pushcast.egress.rtmp import RtmpLink, RtmpProtocol, RtmpTarget
 from pushcast.errors import (
     ConnectionLost,
     ConnectRefused,
@@ -90,13 +90,6 @@ def test_refused_urls(url: str, key: str, words: str) -> None:
 
 def test_a_target_shows_no_secret() -> None:
     assert SECRET not in repr(RtmpProtocol().parse(f"rtmp://h/app?auth={SECRET}", SECRET))
-
-
-def test_send_buffer_follows_the_rate_within_bounds() -> None:
-    assert send_buffer_bytes(0) == 256 * 1024
-    assert send_buffer_bytes(10_000) == 128 * 1024
-    assert send_buffer_bytes(600_000) == 300_000
-    assert send_buffer_bytes(10**9) == 2 * 1024 * 1024
 
 
 @pytest.fixture

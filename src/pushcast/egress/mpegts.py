@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pushcast.egress.link import Link, Protocol, Target
 from pushcast.egress.resolve import Address, resolve
-from pushcast.egress.streamlink import USER_TIMEOUT_MS, StreamLink
+from pushcast.egress.streamlink import StreamLink, set_stream_options
 from pushcast.egress.url import Options, Url, ip_literal, refused, require_port, split_url
 from pushcast.errors import (
     ConnectRefused,
@@ -37,10 +37,6 @@ _MULTICAST_TTL = 16
 # A keyframe of a 20 Mbit/s stream is several hundred kilobytes and leaves in one go; the kernel cuts this to
 # net.core.wmem_max.
 _UDP_SEND_BUFFER_BYTES = 1 << 20
-# Half a second of media: more would queue in the kernel, where nothing can be skipped; less would starve long round
-# trips.
-_TCP_SEND_BUFFER_S = 0.5
-_TCP_SEND_BUFFER_BYTES = (256 << 10, 4 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +240,9 @@ async def _connect_tcp_address(target: TcpTarget, address: Address, bytes_per_s:
 
 
 def _set_tcp_options(tcp: socket.socket, target: TcpTarget, bytes_per_s: int) -> None:
-    least, most = _TCP_SEND_BUFFER_BYTES
-    send_buffer_bytes = min(max(int(bytes_per_s * _TCP_SEND_BUFFER_S), least), most)
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, target.send_buffer_bytes or send_buffer_bytes)
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    set_stream_options(tcp, bytes_per_s)
+    if target.send_buffer_bytes is not None:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, target.send_buffer_bytes)
     if target.dscp is not None:
         _set_dscp(tcp, target.dscp)
     if target.local_address or target.local_port:

@@ -18,7 +18,7 @@ from typing import ClassVar, TypeVar
 from pushcast.egress.link import Protocol, Target
 from pushcast.egress.readiness import readiness
 from pushcast.egress.resolve import Address, resolve
-from pushcast.egress.streamlink import USER_TIMEOUT_MS, StreamLink
+from pushcast.egress.streamlink import StreamLink, set_stream_options
 from pushcast.egress.url import split_url
 from pushcast.errors import (
     ConnectionLost,
@@ -203,7 +203,7 @@ async def _connect_one(endpoint: str, address: Address, bytes_per_s: int) -> soc
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        _set_options(sock, bytes_per_s)
+        set_stream_options(sock, bytes_per_s)
         async with asyncio.timeout(STEP_TIMEOUT_S):
             await asyncio.get_running_loop().sock_connect(sock, sockaddr)
     except BaseException as error:
@@ -220,22 +220,6 @@ def _connect_error(endpoint: str, error: OSError) -> EngineError:
     if isinstance(error, ConnectionRefusedError):
         return ConnectRefused(f"rtmp {endpoint}: expected a TCP connection, got a refusal: nothing listens there")
     return TransportError(f"rtmp {endpoint}: expected a TCP connection, got: {error.strerror or type(error).__name__}")
-
-
-def _set_options(sock: socket.socket, bytes_per_s: int) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes(bytes_per_s))
-
-
-def send_buffer_bytes(bytes_per_s: int) -> int:
-    """Half a second of media, 128 KiB to 2 MiB; 256 KiB when the rate is not known.
-
-    It covers a round trip of that length, and at the least a keyframe in one send.  What a slow peer has not taken
-    beyond it waits in the ring, where a jump to a keyframe can still skip it.
-    """
-    return min(max(bytes_per_s // 2, 128 * 1024), 2 * 1024 * 1024) if bytes_per_s else 256 * 1024
 
 
 class _Dialogue:
