@@ -31,7 +31,6 @@ TICK_MS = {"udp": 20, "tcp": 40, "srt": 20}
 CONTAINERS = {"udp": Container.MPEGTS, "tcp": Container.RTMP, "srt": Container.MPEGTS}
 DATAGRAM_BYTES = 1316
 DRAIN_MS = 1000
-SLOT_MS = 4
 
 
 @dataclass
@@ -102,7 +101,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "program": f"engine_{protocol}",
         "destinations": count,
         "tick_ms": tick_ms,
-        "slot_ms": SLOT_MS,
         "window_s": round(closed.at - opened.at, 3),
         "cpu_s": round(cpu_s, 4),
         "user_s": round(closed.user_s - opened.user_s, 4),

@@ -116,7 +116,9 @@ void run_prepare(struct run *run, const struct option_value *options)
     trace_open(&run->trace, run->program, option(options, "trace"));
     run->count = (int)option_number(run->program, options, "destinations", 1, 20000);
     run->tick_ms = (int)option_number(run->program, options, "tick-ms", 1, 1000);
-    run->slot_ms = (int)option_number(run->program, options, "slot-ms", 1, run->tick_ms);
+    run->slot_ms = (int)option_number(run->program, options, "slot-ms", 0, run->tick_ms);
+    if (!run->slot_ms)               /* as the engine: a wake-up costs as much as eight sends, so there are few of them */
+        run->slot_ms = run->tick_ms > SLOTS ? run->tick_ms / SLOTS : 1;
     run->warm_s = strtod(option(options, "warm-s"), NULL);
     run->window_s = strtod(option(options, "window-s"), NULL);
     errno = 0;

@@ -10,6 +10,8 @@
 #ifndef PACE_H
 #define PACE_H
 
+#define SLOTS 5                  /* of a tick, unless --slot-ms says otherwise */
+
 #include <stddef.h>
 #include <stdint.h>
 #include <stdnoreturn.h>

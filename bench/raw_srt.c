@@ -124,7 +124,7 @@ static void drain(const struct run *run)
 int main(int argc, char **argv)
 {
     struct option_value options[] = {{"trace", ""}, {"host", "127.0.0.1"}, {"ports", ""}, {"destinations", "100"},
-        {"tick-ms", "20"}, {"slot-ms", "4"}, {"warm-s", "1"}, {"window-s", "5"}, {"sockets-per-port", "250"},
+        {"tick-ms", "20"}, {"slot-ms", "0"}, {"warm-s", "1"}, {"window-s", "5"}, {"sockets-per-port", "250"},
         {"latency-ms", "120"}, {"passphrase", ""}, {"fc", "-1"}, {"send-buffer", "-1"}, {"receive-buffer", "-1"},
         {"udp-send-buffer", "-1"}, {"udp-receive-buffer", "-1"}, {NULL, NULL}};
     struct run run = {.program = "raw_srt", .datagram = DATAGRAM};

@@ -27,7 +27,7 @@ static size_t take(struct run *run, int fd, const uint8_t *data, size_t size, ui
 int main(int argc, char **argv)
 {
     struct option_value options[] = {{"trace", ""}, {"host", "127.0.0.1"}, {"ports", ""}, {"destinations", "100"},
-        {"tick-ms", "40"}, {"slot-ms", "4"}, {"warm-s", "1"}, {"window-s", "5"}, {"send-buffer", "0"}, {NULL, NULL}};
+        {"tick-ms", "40"}, {"slot-ms", "0"}, {"warm-s", "1"}, {"window-s", "5"}, {"send-buffer", "0"}, {NULL, NULL}};
     struct run run = {.program = "raw_tcp", .datagram = 1};
     parse_options("raw_tcp", argc, argv, options);
     run_prepare(&run, options);

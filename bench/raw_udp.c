@@ -38,7 +38,7 @@ static size_t take(struct run *run, int fd, const uint8_t *data, size_t size, ui
 int main(int argc, char **argv)
 {
     struct option_value options[] = {{"trace", ""}, {"host", "127.0.0.1"}, {"ports", ""}, {"destinations", "100"},
-        {"tick-ms", "20"}, {"slot-ms", "4"}, {"warm-s", "1"}, {"window-s", "5"}, {"send-buffer", "0"}, {NULL, NULL}};
+        {"tick-ms", "20"}, {"slot-ms", "0"}, {"warm-s", "1"}, {"window-s", "5"}, {"send-buffer", "0"}, {NULL, NULL}};
     struct run run = {.program = "raw_udp", .datagram = DATAGRAM};
     parse_options("raw_udp", argc, argv, options);
     run_prepare(&run, options);

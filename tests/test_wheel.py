@@ -30,7 +30,6 @@ def test_turns_are_spread_evenly():
         (40, 4, [1, 0, 1, 0, 1, 0, 1, 0, 0, 0]),
         (40, 50, [10, 0] * 5),
         (200, 7, ([1] + [0] * 7) * 6 + [1, 0]),
-        (200, 1000, [20] * 50),
     ],
 )
 def test_few_members_use_few_slots(interval_ms, members, used):
@@ -44,10 +43,10 @@ def test_few_members_use_few_slots(interval_ms, members, used):
 def test_slots_in_use_grow_with_the_population():
     wheel = Wheel(200, 200)
     seats = []
-    for members, used in ((50, 7), (100, 7), (200, 13), (400, 25), (1000, 50)):
+    for members, used in ((50, 7), (500, 7), (1500, 13), (3200, 25), (6400, 50)):
         seats += [Seat(wheel) for _ in range(members - len(seats))]
         assert sum(map(bool, wheel.turns())) == used
-        assert max(wheel.turns()) <= 28
+        assert max(wheel.turns()) <= 2 * 128
 
 
 @pytest.mark.parametrize(("asked_ms", "interval_ms"), [(1, 4), (5, 4), (6, 8), (20, 20), (256, 256), (1000, 256)])
@@ -69,8 +68,8 @@ def test_a_busy_thread_lengthens_the_interval_up_to_its_bound():
     seats = [Seat(wheel) for _ in range(1000)]
     assert paces(wheel, 790, 3) == [40, 40, 40]
     assert paces(wheel, 810, 10) == [48, 60, 72, 88, 108, 132, 164, 200, 200, 200]
-    assert wheel.turns() == [20] * 50
-    assert len({seat.slot for seat in seats}) == 50
+    assert sorted(set(wheel.turns())) == [0, 76, 77]
+    assert len({seat.slot for seat in seats}) == 13
 
 
 def test_a_calm_thread_returns_to_what_was_configured_and_not_at_once():
@@ -81,7 +80,7 @@ def test_a_calm_thread_returns_to_what_was_configured_and_not_at_once():
     assert paces(wheel, 530, 20) == [72] * 20
     assert paces(wheel, 100, 16) == [72] * 4 + [60] * 5 + [48] * 5 + [40] * 2
     assert sum(wheel.turns()) == 101
-    assert max(wheel.turns()) - min(wheel.turns()) <= 1
+    assert sorted(set(wheel.turns())) == [0, 20, 21]
     for seat in seats:
         seat.leave()
     assert wheel.turns() == [0] * 10
