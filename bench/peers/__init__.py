@@ -18,9 +18,12 @@ What is fair and what is not
     how much it is.  The sinks look for new bytes at most once a millisecond, so that nobody pays much for waking them.
     nginx-rtmp and pushcast are servers: both are fed over RTMP by the same command (ffmpeg -re -stream_loop -1
     -c copy), and taking that in is part of their CPU.  nginx has one worker, since `push` lives in the worker that
-    takes the stream, and chunks of 64 KiB, the cheapest setting for it.  ffmpeg reads the clip itself, in real time,
+    takes the stream, and chunks of 64 KiB, the cheapest setting found.  ffmpeg reads the clip itself, in real time,
     packets as they are.  GStreamer reads 120 s of the same clip (gst-launch cannot loop), demultiplexes and muxes it.
     The engine muxes frames from memory.  The floors send bytes that were muxed before.
+    What ffmpeg plays, as publisher too, has its sound 80 ms late, so that pictures and sound leave it together.  Of
+    the feeds tried that is the cheapest for nginx-rtmp, which passes on each message as it comes: where they arrive
+    apart, as from the clip as it is, it takes a quarter to a third more (clips.py).  A lap is 10.08 s long there.
     The start is counted from what asks for the pushes: the first REST call with the stream live (pushcast), the launch
     of the publisher (nginx-rtmp, which pushes as soon as somebody publishes: some 0.3 s are the publisher's own) or
     the launch of the process (others).  First media byte: the first byte behind the answer to publish, or the first
