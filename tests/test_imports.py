@@ -24,7 +24,7 @@ EXTENSION_LAYERS = [
     ["wire", "frame", "libsrt", "bits", "monotonic", "atomics", "epoll", "wakeup", "tscheck"],
     ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "mailbox", "verifypsi", "verifypes", "verifyflv"],
     ["sps", "pes", "muxer", "srtconnector", "srttransport", "overload", "wheel", "verifyts", "verifyrtmp"],
-    ["videoconfig", "verify", "sinks", "cursor"],
+    ["videoconfig", "verify", "sinks", "cursor", "mediasocket"],
     ["mpegts", "flv", "sinktcp", "sinksrt"],
     ["source", "sender", "sinkrtmp"],
     ["flvinput"],

@@ -303,6 +303,7 @@ async def test_a_track_that_comes_late_is_left_out_and_said_once(
     await publisher.picture(1)
     await until(lambda: stream.source.frame_count == 2)
     assert [track.id for track in stream.tracks] == [0]
+    await until(lambda: any("left out" in text for text in log.messages))
     late = [text for text in log.messages if "left out" in text]
     assert late == ["stream first/one/s: a track came after the stream was announced: left out"]
     publisher.writer.close()

@@ -116,17 +116,21 @@ cdef class ChunkReader:
         the place in the chunk stream is lost: another call is a LocalProtocolError.
         """
         cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            return self.receive_bytes(<const uint8_t*>view.buf, <size_t>view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef list receive_bytes(self, const uint8_t* p, size_t size):
+        """The same for those who have the bytes in C."""
         cdef list messages = []
         if self.failed:
             raise LocalProtocolError("RTMP chunk reader: expected no more bytes after an error")
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         self.failed = True
-        try:
-            self.bytes_received += <size_t>view.len
-            self.consume(<const uint8_t*>view.buf, <size_t>view.len, messages)
-            self.failed = False
-        finally:
-            PyBuffer_Release(&view)
+        self.bytes_received += size
+        self.consume(p, size, messages)
+        self.failed = False
         return messages
 
     cdef int consume(self, const uint8_t* p, size_t size, list messages) except -1:

@@ -1,8 +1,8 @@
 """RTMP ingest: takes publishers at ``rtmp://host/<app>/<stream>`` and makes streams of them.
 
-One read of a socket is one call into the chunk reader, which hands audio and video to the FlvInput in C; Python sees
-commands and metadata only.  All connections read into one buffer, for what a read brought is used up before the next
-read begins.
+The handshake and the commands of a publisher are read through the event loop's transport.  Once its stream is there a
+MediaSocket reads in its place: the chunk reader hands audio and video to the FlvInput in C, and Python sees what is
+neither.
 
 Nothing that a publisher sends reaches further than its own connection: the first fault ends it with one line in the
 log.  Until a connection publishes it is worth little: small messages only, a short deadline, and a limit on how many
@@ -12,15 +12,18 @@ there are.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import cast
 from urllib.parse import urlsplit
 
-from pushcast.chunk import ChunkReader
+from pushcast.chunk import ChunkReader, Message
 from pushcast.errors import Conflict, EngineError, NotFound
 from pushcast.flvinput import FlvInput
 from pushcast.log import Prefixed, endpoint, logger, printable
+from pushcast.mediasocket import MediaSocket
 from pushcast.rtmp.events import Accept, Connect, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
 from pushcast.rtmp.server import ServerConnection
 from pushcast.source import Source
@@ -43,8 +46,8 @@ MESSAGE_BYTES = 0xFFFFFF
 PARTIAL_BYTES = 32 * 1024 * 1024
 # Answers that the peer has not read yet.
 MAX_UNREAD_BYTES = 64 * 1024
-# A second of 8 Mbit/s in 8 reads: larger buffers save nothing that could be measured.
-READ_BYTES = 128 * 1024
+# Handshake and commands.  All connections read into one buffer: what a read brought is used up before the next begins.
+READ_BYTES = 16 * 1024
 MAX_NAME_CHARS = 255
 
 
@@ -127,7 +130,8 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         self._host = ""
         self._publication: _Publication | None = None
         self._heard_at = self._waiting_since = loop.time()
-        self._heard = False  # since the last sweep: reads are too many to look at the clock for each
+        self._heard_bytes = 0  # by then; there are too many reads to look at the clock for each
+        self._socket: MediaSocket | None = None
         self._ended_at = 0.0
         self._entered = False
         self._stopped = False
@@ -151,30 +155,65 @@ class _PublisherConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ended_at:
             return
-        self._heard = True
+        with self._bounded():
+            self._connection.receive_data(self._ingest.buffer[:nbytes])
+            self._react()
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Bytes from outside must never cost more than their own connection, not even through a bug of ours."""
         try:
-            self._read(self._ingest.buffer[:nbytes])
+            yield
         except EngineError as error:
             self.end(str(error))
         except Exception as error:
-            # Bytes from outside must never cost more than their own connection, not even through a bug of ours.
             self._log.exception("internal error")
             self.end(f"internal error: {type(error).__name__}")
 
+    def _read_in_c(self) -> None:
+        """From here on the socket is read by a MediaSocket, under a number of its own."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+        fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        self._socket = MediaSocket(fd, self._reader, self._on_messages, self._on_end)
+        self._loop.add_reader(fd, self._socket)
+
+    def _stop_reading(self) -> None:
+        self._reader.media = None
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            self._loop.remove_reader(socket.fd)
+            socket.close()
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        with self._bounded():
+            self._connection.take_messages(messages)
+            self._react()
+
+    def _on_end(self, error: Exception | None) -> None:
+        if error is None or isinstance(error, OSError):
+            self._end_lost(error)
+            self.abort()
+            return
+        with self._bounded():
+            raise error
+
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._ended_at:
-            # A publisher that said goodbye may close on our unread answers, which the kernel turns into a reset.
-            broken = exc is not None and not self._stopped
-            self.end(f"the connection broke: {exc}" if broken else "the publisher left")
+        self._end_lost(exc)
         if self._entered:
             self._ingest.leave(self)
+
+    def _end_lost(self, error: Exception | None) -> None:
+        # A publisher that said goodbye may close on our unread answers, which the kernel turns into a reset.
+        broken = error is not None and not self._stopped
+        self.end(f"the connection broke: {error}" if broken else "the publisher left")
 
     def end(self, reason: str) -> None:
         """The one place where a connection ends: one line, its stream goes, what was written is still sent."""
         if self._ended_at:
             return
         self._ended_at = self._loop.time()
-        self._reader.media = None
+        self._stop_reading()
         if self._entered:
             self._log.info("ended: %s", printable(reason))
         self._unpublish()
@@ -186,8 +225,8 @@ class _PublisherConnection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def check_deadlines(self, now: float) -> None:
-        if self._heard:
-            self._heard_at, self._heard = now, False
+        if self._reader.bytes_received != self._heard_bytes:
+            self._heard_at, self._heard_bytes = now, self._reader.bytes_received
         if self._ended_at:
             if now - self._ended_at > FAREWELL_DEADLINE_S:
                 self.abort()
@@ -198,16 +237,21 @@ class _PublisherConnection(asyncio.BufferedProtocol):
                 self.end(f"expected publish within {PUBLISH_DEADLINE_S:g} s, got none")
         elif self._publication.stream is None and now - self._waiting_since > TRACKS_DEADLINE_S:
             self.end(f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none")
+        else:
+            self._publication.tell_late_tracks()
 
-    def _read(self, data: memoryview) -> None:
-        if self._connection.receive_data(data):
-            while not self._ended_at and (event := self._connection.next_event()) is not None:
-                self._on_event(event)
-            if self._ended_at:
-                return
-            self._write(self._connection.data_to_send())
-        if self._publication is not None:
-            self._publication.announce_when_ready()
+    def _react(self) -> None:
+        while not self._ended_at and (event := self._connection.next_event()) is not None:
+            self._on_event(event)
+        if self._ended_at:
+            return
+        self._write(self._connection.data_to_send())
+        announced = self._publication is not None and self._publication.announce_when_ready()
+        if announced and self._socket is None:
+            self._read_in_c()
+        if self._socket is not None:
+            # Until a stream is announced each read may bring what it waited for.
+            self._socket.attend_at = self._connection.acknowledge_at if announced else 0
 
     def _write(self, data: bytes) -> None:
         if self._transport is None or not data:
@@ -292,19 +336,24 @@ class _Publication:
         self.stream: Stream | None = None
         self._late_tracks_told = False
 
-    def announce_when_ready(self) -> None:
+    def announce_when_ready(self) -> bool:
+        """True once the stream is there."""
         if self.stream is not None:
-            if self.sink.late_tracks and not self._late_tracks_told:
-                self._late_tracks_told = True
-                _log.warning("stream %s: a track came after the stream was announced: left out", self.stream.label)
-            return
+            return True
         if not self.sink.ready:
-            return
+            return False
         self.sink.freeze()
         vhost, app, name = self._name
         self.stream = self._registry.add(
             Stream(vhost, app, name, self.sink.tracks, self.source, "Rtmp", f"rtmp://{self._publisher}/{app}/{name}")
         )
+        return True
+
+    def tell_late_tracks(self) -> None:
+        """Say once that there are tracks which are left out."""
+        if self.stream is not None and self.sink.late_tracks and not self._late_tracks_told:
+            self._late_tracks_told = True
+            _log.warning("stream %s: a track came after the stream was announced: left out", self.stream.label)
 
     def end(self) -> None:
         if self.stream is not None:

@@ -114,24 +114,35 @@ class Connection:
         self._window_sent_bytes = 0
         self._acknowledged_bytes = 0
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> bool:
-        """Take bytes from the peer; True when there is an event or an answer to ask for, which media is not.
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes from the peer.
 
         Raises RemoteProtocolError for a broken handshake or chunk, and whatever the media sink raises.
         """
         if self.state is State.CLOSED:
-            return False
+            return
         try:
             self._receive(data)
         except EngineError:
             self.state = State.CLOSED
             raise
-        return bool(self._queue or self._replies)
+
+    def take_messages(self, came: list[Message]) -> None:
+        """What the reader was given by others than ``receive_data``, which may have been media alone.
+
+        Raises RemoteProtocolError when more answers are due than a peer may ask for.
+        """
+        self._queue[:0] = reversed(came)
+        self._acknowledge()
+
+    @property
+    def acknowledge_at(self) -> int:
+        """How many bytes the reader has received when the next acknowledgement is due."""
+        return self._acknowledged_bytes + self._window_bytes
 
     def _receive(self, data: bytes | bytearray | memoryview) -> None:
         if self._handshake is None:
-            if came := self.reader.receive(data):
-                self._queue[:0] = reversed(came)
+            self._queue[:0] = reversed(self.reader.receive(data))
         else:
             answer, rest = self._handshake.receive(bytes(data))
             self._replies += answer

@@ -1,0 +1,88 @@
+"""MediaSocket: the callback of an event loop for the socket of a publisher whose media flows.
+
+Nearly every read brings media and nothing else, which the chunk reader hands to its sink in C.  A call of this object runs no line of Python then; what it
+brings besides, and what must be answered, is told to its owner.
+
+All of them read into one buffer, for what a read brought is used up before the next one begins: a second of 8 Mbit/s in 8 reads.
+"""
+cimport cython
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint8_t, uint64_t
+
+import os
+
+from pushcast.chunk cimport ChunkReader
+
+cdef extern from "<sys/socket.h>" nogil:
+    Py_ssize_t recv(int fd, void* buffer, size_t size, int flags)
+    enum:
+        MSG_DONTWAIT
+
+cdef extern from "<unistd.h>" nogil:
+    int close_fd "close"(int fd)
+
+cdef enum:
+    READ_BYTES = 128 * 1024
+    READS_A_CALL = 8             # what one publisher may have of the loop's time
+
+cdef uint8_t buffer[READ_BYTES]
+
+
+@cython.final
+cdef class MediaSocket:
+    """MediaSocket(fd, reader, attend, end)
+
+    ``attend(messages)``: something came that is no media for the reader's sink (the list may be empty), or ``attend_at`` bytes have come.
+    ``end(error)``: the peer closed (None), the socket failed (OSError), or what came cannot be taken (whatever the reader raised); nothing
+    is read after that.  ``fd``: a connected socket, owned from here on.
+    """
+
+    def __cinit__(self, int fd, ChunkReader reader not None, attend not None, end not None):
+        self.fd = fd
+        self.reader = reader
+        self.attend = attend
+        self.end = end
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close_fd(self.fd)
+
+    def __call__(self):
+        """The socket is readable: read until there is nothing left, within READS_A_CALL.
+
+        To the end, because a loop may tell only once of data with a reset behind it.
+        """
+        cdef int reads
+        for reads in range(READS_A_CALL):
+            if self.ended or not self.read():
+                return
+
+    cdef bint read(self) except -1:
+        """True when there may be more."""
+        cdef Py_ssize_t size = recv(self.fd, buffer, READ_BYTES, MSG_DONTWAIT)
+        cdef list messages
+        if size < 0 and (errno == EAGAIN or errno == EINTR):
+            return False
+        if size <= 0:
+            self.stop(OSError(errno, os.strerror(errno)) if size < 0 else None)
+            return False
+        try:
+            messages = self.reader.receive_bytes(buffer, <size_t>size)
+        except Exception as error:
+            self.stop(error)
+            return False
+        if messages or self.reader.bytes_received >= self.attend_at:
+            self.attend(messages)
+        return True
+
+    cdef int stop(self, error) except -1:
+        self.ended = True
+        self.end(error)
+        return 0
+
+    def close(self):
+        """Read no more and tell nothing; the loop must have forgotten the descriptor before.  A second call does nothing."""
+        self.ended = True
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
