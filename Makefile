@@ -3,7 +3,7 @@
 
 .DELETE_ON_ERROR:
 .PHONY: demo test lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest instructions sanitize \
-    build clean
+    sanitize-threads build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
@@ -15,13 +15,14 @@ EXTENSIONS := $(sort $(basename $(notdir $(wildcard ext/pushcast/*.pyx))))
 EXT_SOURCES := $(wildcard ext/pushcast/*) setup.py
 # Tests of an extension carry its name; these run with the address sanitizer too.
 EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_sink.py)
-ASAN := build/asan
+# These have several threads in them, and run with the thread sanitizer.
+THREAD_TESTS := tests/races $(patsubst %,tests/test_%.py,sender fanout srtconnector srttransport)
 
 demo: .stamp/build
 	$(PYTHON) -m pushcast demo $(if $(SECONDS),--seconds $(SECONDS))
 
 # The last summary printed is pytest's own over the whole suite.
-test: .stamp/system-test .stamp/build lint sanitize
+test: .stamp/system-test .stamp/build lint sanitize sanitize-threads
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
 
 lint: .stamp/build
@@ -61,11 +62,16 @@ bench-ingest: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.ingest
 
 # The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
-sanitize: .stamp/asan
-	cd $(ASAN) && \
+sanitize: .stamp/sanitize-address
+	cd build/sanitize-address && \
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=src \
 	$(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $(EXT_TESTS)
+
+# And those with threads, on a copy whose extensions tell what is not ordered.  It says so on stderr, which stays visible.
+sanitize-threads: .stamp/sanitize-thread
+	cd build/sanitize-thread && PYTHONPATH=src tools/thread-sanitizer \
+	$(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider --capture=sys $(THREAD_TESTS)
 
 build: .stamp/build
 
@@ -92,10 +98,13 @@ build: .stamp/build
 	$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
 	@touch $@
 
-.stamp/asan: .stamp/build .stamp/system-test $(EXT_SOURCES) $(shell find src tests -name '*.py' -o -name '*.pyi')
-	mkdir -p $(ASAN)
-	tar -c --exclude='*.so' --exclude=__pycache__ ext src tests setup.py pyproject.toml README.md LICENSE | tar -x -C $(ASAN)
-	cd $(ASAN) && SANITIZE=address $(CURDIR)/$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
+.stamp/sanitize-address .stamp/sanitize-thread: .stamp/sanitize-%: .stamp/build .stamp/system-test $(EXT_SOURCES) \
+    $(shell find src tests tools -name '*.py' -o -name '*.pyi' -o -name suppressions.txt -o -name thread-sanitizer)
+	rm -rf build/sanitize-$*/tests
+	mkdir -p build/sanitize-$*
+	tar -c --exclude='*.so' --exclude=__pycache__ ext src tests tools setup.py pyproject.toml README.md LICENSE | \
+	    tar -x -C build/sanitize-$*
+	cd build/sanitize-$* && SANITIZE=$* $(CURDIR)/$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
 	@touch $@
 
 clean:

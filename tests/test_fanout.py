@@ -191,6 +191,28 @@ async def test_destinations_go_to_the_least_loaded_thread(live: LiveStream) -> N
     sink.close()
 
 
+async def test_two_threads_share_the_bytes_of_streams_of_all_rates() -> None:
+    """Never further apart than one destination of the heaviest stream, and what a stream weighs is its rate of now."""
+    registry, fanout, sink = Registry({"v": ("a",)}, Clock()), FanOut(threads=2), UdpSink()
+    port = await sink.open()
+    streams = [LiveStream(registry, name) for name in ("light", "middle", "heavy")]
+    feeds = [stream.up().feed(KEY) for stream in streams]
+    attachments = [fanout.attach(feeds[2], await connect("udp", port)) for _ in range(3)]  # of unknown rate
+    for stream, padding_bytes in zip(streams, (100, 2000, 9000), strict=True):
+        stream.feed(100, padding_bytes)
+    heaviest = feeds[2].ring.bytes_per_s
+    assert heaviest > 3 * feeds[1].ring.bytes_per_s > 6 * feeds[0].ring.bytes_per_s > 0
+    for feed in (*feeds * 4, *(feeds[0],) * 9, *(feeds[2],) * 5):
+        attachments.append(fanout.attach(feed, await connect("udp", port)))
+        one, other = (thread.bytes_per_s for thread in fanout.statistics())
+        assert abs(one - other) <= heaviest, f"{one} and {other} after {len(attachments)}"
+    loads = [thread.bytes_per_s for thread in fanout.statistics()]
+    assert sum(loads) == sum(attachment.ring.bytes_per_s for attachment in attachments)
+    await asyncio.gather(*(attachment.release() for attachment in attachments))
+    await fanout.close()
+    sink.close()
+
+
 async def test_closing_releases_what_is_left(live: LiveStream, feed: Feed) -> None:
     fanout = FanOut()
     sink = UdpSink()

@@ -58,6 +58,7 @@ EVENT_RELEASED = RELEASED
 
 cdef enum:
     JUDGE_NS = 1000000000        # how often the load is judged
+    ORDERS_AT_ONCE = 256         # taken before the slots that are due have their turn
 
 SLOT_MS = WHEEL_SLOT_MS
 
@@ -334,11 +335,13 @@ cdef class Sender:
 
     cdef void take_orders(self) noexcept nogil:
         cdef order_t order
-        while True:
+        cdef int taken
+        for taken in range(ORDERS_AT_ONCE):
             order = next_order(&self.mail)
             if order.owner == NULL:
                 return
             self.obey(<dest_t*>order.owner, &order)
+        wake(self.mail.wake_fd)
 
     cdef void obey(self, dest_t* dest, const order_t* order) noexcept nogil:
         """Carry out what was asked of one destination."""

@@ -3,10 +3,13 @@
 It sends on a real socket, as the sender thread asks; only the time between its two halves is the test's.
 """
 from libc.errno cimport errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from posix.unistd cimport close, read, write
+from libc.stdint cimport uint32_t, uint64_t
+from posix.unistd cimport read, write
 
-from pushcast.transport cimport CLASS_TCP, CLASS_UDP, Transport, transport_t
+from pushcast.transport cimport CLASS_TCP, CLASS_UDP, Transport, iovec, pass_bytes, transport_t
+
+cdef enum:
+    DATAGRAM_BYTES = 1316
 
 cdef extern from "<sys/socket.h>" nogil:
     Py_ssize_t send(int fd, const void* data, size_t size, int flags)
@@ -26,32 +29,39 @@ cdef int _open_fd = eventfd(0, 0)
 cdef uint64_t _armed = 0
 
 
-cdef Py_ssize_t send_in_halves(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
+cdef Py_ssize_t send_in_halves(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil:
     global _armed
     cdef size_t first = size
-    cdef uint64_t count = 1
+    cdef size_t at = 0
+    cdef uint64_t one = 1
     if __atomic_exchange_n(&_armed, 0, __ATOMIC_SEQ_CST):
         first = size // 2
         if self.datagram:
             first -= first % self.datagram
-    if send_all(self, data, first) < 0:
+    if send_all(self, &pieces, &at, first) < 0:
         return -errno
     if first < size:
-        write(_inside_fd, &count, sizeof(count))
-        read(_open_fd, &count, sizeof(count))
-        if send_all(self, data + first, size - first) < 0:
+        write(_inside_fd, &one, sizeof(one))
+        read(_open_fd, &one, sizeof(one))
+        if send_all(self, &pieces, &at, size - first) < 0:
             return -errno
     return <Py_ssize_t>size
 
 
-cdef int send_all(transport_t* self, const uint8_t* data, size_t size) noexcept nogil:
-    cdef size_t piece
+cdef int send_all(transport_t* self, iovec** pieces, size_t* at, size_t size) noexcept nogil:
+    """Send the next `size` bytes; -1 and errno when the socket does not take them."""
+    cdef char gathered[DATAGRAM_BYTES]
+    cdef size_t most = self.datagram if self.datagram else DATAGRAM_BYTES
+    cdef size_t filled
     while size:
-        piece = min(size, <size_t>self.datagram) if self.datagram else size
-        if send(self.fd, data, piece, MSG_NOSIGNAL) < <Py_ssize_t>piece:
+        filled = 0
+        while filled < min(size, most):
+            gathered[filled] = (<const char*>pieces[0].iov_base)[at[0]]
+            pass_bytes(pieces, at, 1)
+            filled += 1
+        if send(self.fd, gathered, filled, MSG_NOSIGNAL) < <Py_ssize_t>filled:
             return -1
-        data += piece
-        size -= piece
+        size -= filled
     return 0
 
 
