@@ -1,4 +1,8 @@
-"""What a sender thread is shown of a ring is complete, and what it counts can be read at any time."""
+"""What a sender thread is shown of a ring is complete, and what it counts can be read at any time.
+
+First of its folder by name: when the bytes of a ring are used again the sanitizer checks that memory no more, and a
+later ring may be given the same.
+"""
 
 from __future__ import annotations
 

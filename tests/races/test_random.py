@@ -156,5 +156,5 @@ def test_anything_at_any_time(seed: int) -> None:
         attached = len(fleet.sender_of)
     storm.close()
     assert attached > 0, "the threads were stopped with nothing attached"
-    assert storm.done > 100
+    assert storm.done > 20
     assert not fleet.sender_of, "a stopped sender still has destinations"

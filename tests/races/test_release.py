@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from pushcast.muxer import Muxer
@@ -28,7 +29,8 @@ def test_replies_go_on_until_the_release_is_read() -> None:
             told: list[int] = []
             while not told:
                 assert time.monotonic() < end, "a destination is never released"
-                destination.control(b"reply")
+                with contextlib.suppress(BufferError):  # a thread without a core for a while takes none of them
+                    destination.control(b"reply")
                 told = [kind for _, kind, _ in sender.events() if kind == EVENT_RELEASED]
             del destination
         assert sender.population_count == 0
