@@ -19,6 +19,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from live import LiveStream, UdpSink, refusing_tcp_port, silent_udp_port, until
 
+from pushcast.api import times
 from pushcast.api.body import read_json
 from pushcast.api.times import iso_time
 from pushcast.errors import InvalidRequest
@@ -99,14 +100,14 @@ async def test_times_are_local_with_a_numeric_offset(client: Client, monkeypatch
     for zone, epoch in (("Asia/Seoul", "1970-01-01T09:00:00.000+09:00"), ("UTC", "1970-01-01T00:00:00.000+00:00")):
         monkeypatch.setenv("TZ", zone)
         time.tzset()
-        iso_time.cache_clear()
+        times.local_second.cache_clear()
         shown = (await client.post("startPush", {**START, "id": zone})).json["response"]
         assert shown["startTime"] == shown["finishTime"] == epoch
         assert TIME.match(shown["createdTime"])
         assert shown["createdTime"].endswith(epoch[-6:])
     monkeypatch.undo()
     time.tzset()
-    iso_time.cache_clear()
+    times.local_second.cache_clear()
 
 
 async def test_a_push_from_start_to_stop(client: Client) -> None:

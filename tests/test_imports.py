@@ -30,7 +30,7 @@ EXTENSION_LAYERS = [
     ["flvinput"],
 ]
 PYTHON_LAYERS = [
-    ["errors", "file_url"],
+    ["errors", "file_url", "turnstile"],
     ["log", "media", "psi"],
     ["config_sentence"],
     ["config"],

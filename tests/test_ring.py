@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -66,6 +69,50 @@ def test_the_index_bounds_the_number_of_spans() -> None:
     fill(ring, 100, 10)
     assert ring.head - ring.tail <= 16
     assert ring.read(ring.tail) == bytes([ring.tail % 251]) * 10
+
+
+LAPS_OF_THE_INDEX = """
+import os
+from pathlib import Path
+from pushcast.ring import Ring
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+before = resident_bytes()
+rings = [Ring(reserve_bytes=16384, start_bytes=16384, keep_ms=0) for _ in range(100)]
+for ring in rings:
+    for _ in range(9000):
+        ring.write(b"0123456789abcdef0123456789abcdef", 0)
+print(resident_bytes() - before)
+"""
+
+
+def test_the_index_costs_what_the_held_spans_need() -> None:
+    """Some 512 spans of 32 bytes stand in such an arena; the 8192 of the index would be 25 MiB for all rings."""
+    # A process of its own, in which nothing else grows; with the address sanitizer, freed memory is not kept either.
+    environment = {
+        **os.environ,
+        "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=0:thread_local_quarantine_size_kb=0",
+    }
+    command = [sys.executable, "-c", LAPS_OF_THE_INDEX]
+    grown = int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert grown < 100 * 64 * 1024
+
+
+def test_every_held_span_is_right_when_numbers_come_round_the_index() -> None:
+    """Arenas that hold less than a page of the index, about two, and more than the whole index."""
+    for spans, arena_bytes in ((1024, 4096), (1024, 16384), (1024, 65536), (128, 16384), (256, 4096), (64, 4096)):
+        ring = Ring(reserve_bytes=arena_bytes, start_bytes=arena_bytes, spans=spans, keep_ms=0)
+        rng = random.Random(spans + arena_bytes)
+        for number in range(4 * spans + 1000):
+            size = arena_bytes // 4 if number % 501 == 500 else rng.randint(1, 30)
+            ring.write(bytes([number % 251]) * size, number * FRAME_TICKS)
+            if number % 61 == 0 or size > 30:
+                assert ring.head - ring.tail <= spans
+                for seq in range(ring.tail, ring.head):
+                    assert ring.span(seq)[3] == seq * FRAME_TICKS
+                    assert set(ring.read(seq)) == {seq % 251}
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,29 @@ async def test_what_is_due_next_is_known(world: Engine) -> None:
     assert push.next_retry_time == 0
 
 
+@pytest.mark.usefixtures("fast_retries")
+async def test_a_stream_that_ends_while_an_attempt_stands_in_line_leaves_it_ready(
+    world: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd_passed, waiting = asyncio.Event(), asyncio.Event()
+
+    class Crowd:
+        async def enter(self) -> None:
+            waiting.set()
+            await crowd_passed.wait()
+
+    live = LiveStream(world.registry)
+    live.up()
+    push = world.scheduler.start(settings("p", f"tcp://127.0.0.1:{refusing_tcp_port()}"))
+    await until(lambda: push.state is PushState.ERROR)
+    monkeypatch.setattr(world.scheduler, "_starts", Crowd())
+    await within(waiting.wait())
+    live.down()
+    crowd_passed.set()
+    await until(lambda: push.state is PushState.READY)
+    assert not world.scheduler._tasks
+
+
 async def test_what_cannot_work_waits_for_another_stream(world: Engine, sink: UdpSink) -> None:
     live = LiveStream(world.registry, tracks=LiveStream(world.registry).stream.tracks[1:])
     live.up()

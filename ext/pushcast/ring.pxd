@@ -98,9 +98,12 @@ cdef class Ring:
     cdef int64_t gop_ticks         # longest distance of two key spans
     cdef int64_t window_dts        # where the byte rate's window began
     cdef uint64_t window_bytes
+    cdef uint64_t page_spans       # places of the index in a page of memory
+    cdef uint64_t given_back       # spans before this number have no page of the index any more
 
     cdef uint8_t* reserve(self, size_t size) except NULL
     cdef uint64_t commit(self, uint32_t lead, uint32_t size, int64_t dts, uint32_t flags, uint32_t track) except? 0xFFFFFFFFFFFFFFFF
     cdef bint _short_of_media(self) noexcept
+    cdef void _give_back_index(self) noexcept
     cdef void _measure(self, uint32_t size, int64_t dts, uint32_t flags) noexcept
     cdef Span _at(self, uint64_t seq) except *

@@ -9,13 +9,13 @@ read may be damaged.  The words of the index are atomic, so that a copy is right
 them while the writer may have come round, and that is the one data race there is, on bytes that are thrown away.
 
 The arena starts small.  When the writer reaches its end and less media is held than `keep_ms` (or two GOPs, whichever is longer), the end moves
-outwards instead of wrapping, until the reserved space is used up.  So a ring costs the memory that its bitrate needs.
+outwards instead of wrapping, until the reserved space is used up.  So a ring costs the memory that its bitrate needs.  Pages of the index that `tail`
+has left are given back to the kernel, for numbers come round once in minutes only: the index costs what its spans need.
 
 One thread writes (the event loop); any thread reads.  `head`, `tail`, `last_key`, `ended`, `bytes_per_s` and the index are stored with release order.
 """
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from pushcast.atomics cimport fence_all, fence_release, store_release, store_release_i64, store_release_u32
@@ -25,12 +25,19 @@ from pushcast.errors import MediaError
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap(void* addr, size_t length, int prot, int flags, int fd, long offset)
     int munmap(void* addr, size_t length)
+    int madvise(void* addr, size_t length, int advice)
     enum:
+        MADV_DONTNEED
         PROT_READ
         PROT_WRITE
         MAP_PRIVATE
         MAP_ANONYMOUS
         MAP_NORESERVE
+
+cdef extern from "<unistd.h>" nogil:
+    long sysconf(int name)
+    enum:
+        _SC_PAGESIZE
 
 cdef extern from *:
     """
@@ -80,9 +87,11 @@ cdef class Ring:
         self.window_dts = INT64_MIN
         self.newest_dts = INT64_MIN
         self.key_dts = INT64_MIN
-        self.c.spans = <Span*>calloc(spans, sizeof(Span))
-        if self.c.spans == NULL:
+        self.page_spans = <uint64_t>sysconf(_SC_PAGESIZE) // sizeof(Span)
+        cdef void* index = mmap(NULL, spans * sizeof(Span), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if map_failed(index):
             raise MemoryError("the index of a ring")
+        self.c.spans = <Span*>index
         cdef void* arena = mmap(NULL, reserve_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         if map_failed(arena):
             raise MemoryError(f"{reserve_bytes} bytes of address space for a ring")
@@ -91,7 +100,8 @@ cdef class Ring:
     def __dealloc__(self):
         if self.c.arena != NULL:
             munmap(self.c.arena, self.c.reserved)
-        free(self.c.spans)
+        if self.c.spans != NULL:
+            munmap(self.c.spans, (self.c.mask + 1) * sizeof(Span))
 
     cdef uint8_t* reserve(self, size_t size) except NULL:
         """Room for at most `size` bytes at one stretch.  The reservation ends with the next reserve or commit.
@@ -128,10 +138,25 @@ cdef class Ring:
             else:
                 fence_all()
             bytes_used_again(ring.arena, ring.reserved)
+            self._give_back_index()
         if wrapped:
             ring.write = 0
         self.reserved_bytes = <uint32_t>size
         return ring.arena + start
+
+    cdef void _give_back_index(self) noexcept:
+        """Give back the pages of the index whose spans are gone.
+
+        A reader that is late finds zeros there, and then that the tail has moved.  The page of the newest span stays: a reader's walk ends at sizes
+        other than 0.
+        """
+        cdef ring_t* ring = &self.c
+        cdef uint64_t following = self.given_back + self.page_spans
+        while following <= ring.tail and following < ring.head and self.page_spans <= ring.mask:
+            if ring.head <= self.given_back + ring.mask:     # else later spans stand there already
+                madvise(&ring.spans[self.given_back & ring.mask], self.page_spans * sizeof(Span), MADV_DONTNEED)
+            self.given_back = following
+            following += self.page_spans
 
     cdef bint _short_of_media(self) noexcept:
         """True when wrapping now would leave less than keep_ms, or less than two GOPs, for readers."""
@@ -153,6 +178,7 @@ cdef class Ring:
         cdef uint64_t seq = ring.head
         if seq - ring.tail > ring.mask:
             store_release(&ring.tail, seq - ring.mask)
+            self._give_back_index()
         cdef Span* span = &ring.spans[seq & ring.mask]
         store_release(&span.offset, ring.write + lead)
         store_release_u32(&span.size, size)

@@ -39,6 +39,7 @@ from pushcast.errors import EngineError, NotFound, Unauthorized
 from pushcast.log import logger
 from pushcast.scheduler import Scheduler
 from pushcast.stream import Registry
+from pushcast.turnstile import Turnstile
 
 _log = logger("api")
 
@@ -46,6 +47,10 @@ _log = logger("api")
 # us hold.
 BODY_LIMIT_BYTES = 1 << 20
 BACKLOG = 1024
+# Requests to start or stop that are carried out in one turn of the event loop: a storm of them makes a turn some 1 ms
+# longer, and other requests are answered in between.
+CHANGES_A_TURN = 2
+_CHANGES = frozenset({"startPush", "stopPush"})
 
 _JSON = "application/json;charset=UTF-8"
 _READ = ("GET", "HEAD")
@@ -61,6 +66,7 @@ class Api:
         self._scheduler = scheduler
         self._fanout = fanout
         self._token = access_token.encode()
+        self._changes = Turnstile(CHANGES_A_TURN)
         self._app = self._build()
         self._server: AsyncioServer | None = None
 
@@ -156,6 +162,8 @@ class Api:
             raise NotFound("Controller not found")
         body = read_json(request.body)
         check_app(self._registry, vhost, app)
+        if word in _CHANGES:
+            await self._changes.enter()
         return _ok(action(self._scheduler, vhost, app, body))
 
     async def _streams(self, request: Request, vhost: str, target: str) -> HTTPResponse:

@@ -14,8 +14,8 @@ import select
 from typing import Protocol
 
 READ_BYTES = 16 * 1024
-# Reading and answering takes some 100 us in a handshake: a turn stays below 2 ms.
-PEERS_A_TURN = 16
+# Reading and answering takes some 100 us in a handshake: a crowd makes a turn less than 1 ms longer.
+PEERS_A_TURN = 8
 
 
 class Reader(Protocol):

@@ -11,7 +11,7 @@ metadata seen in practice (a few hundred values, three levels).
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -135,36 +135,25 @@ def decode(data: bytes) -> list[Value]:
 class _Reader:
     """A place in a payload."""
 
-    __slots__ = ("_count", "_data", "_place")
+    __slots__ = ("_count", "_data", "_end", "_place")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._end = len(data)
         self._place = 0
         self._count = 0
 
     @property
     def left(self) -> int:
-        return len(self._data) - self._place
+        return self._end - self._place
 
     def take(self, size: int) -> bytes:
-        if size > self.left:
-            raise RemoteProtocolError(f"AMF0: expected {size} bytes at offset {self._place}, got {self.left}")
         start = self._place
-        self._place += size
-        return self._data[start : self._place]
-
-    def _u16(self) -> int:
-        return int(_U16.unpack(self.take(2))[0])
-
-    def _u32(self) -> int:
-        return int(_U32.unpack(self.take(4))[0])
-
-    def _number(self) -> float:
-        return float(_NUMBER.unpack(self.take(8))[0])
-
-    def _text(self, size: int) -> str:
-        # Encoders put Latin-1 into metadata; a wrong letter there is no reason to lose a stream.
-        return self.take(size).decode(errors="replace")
+        following = start + size
+        if following > self._end:
+            raise RemoteProtocolError(f"AMF0: expected {size} bytes at offset {start}, got {self._end - start}")
+        self._place = following
+        return self._data[start:following]
 
     def value(self, depth: int) -> Value:
         if depth > MAX_DEPTH:
@@ -173,47 +162,81 @@ class _Reader:
         if self._count > MAX_VALUES:
             raise RemoteProtocolError(f"AMF0: expected at most {MAX_VALUES} values, got more")
         offset = self._place
-        match self.take(1)[0]:
-            case Marker.NUMBER:
-                return self._number()
-            case Marker.BOOLEAN:
-                return self.take(1) != b"\0"
-            case Marker.STRING:
-                return self._text(self._u16())
-            case Marker.NULL | Marker.UNDEFINED | Marker.UNSUPPORTED:
-                return None
-            case Marker.OBJECT:
-                return self._pairs({}, depth)
-            case Marker.TYPED_OBJECT:
-                self.take(self._u16())
-                return self._pairs({}, depth)
-            case Marker.ECMA_ARRAY:
-                self._u32()  # a hint that peers get wrong: the end marker counts
-                return self._pairs(EcmaArray(), depth)
-            case Marker.STRICT_ARRAY:
-                return self._items(self._u32(), depth)
-            case Marker.DATE:
-                moment = Date(self._number())
-                self.take(2)
-                return moment
-            case Marker.LONG_STRING | Marker.XML:
-                return self._text(self._u32())
-            case marker:
-                raise RemoteProtocolError(f"AMF0: expected a known type marker at offset {offset}, got {marker:#04x}")
+        marker = self.take(1)[0]
+        form = _FORMS.get(marker)
+        if form is None:
+            raise RemoteProtocolError(f"AMF0: expected a known type marker at offset {offset}, got {marker:#04x}")
+        return form(self, depth)
+
+    def size(self) -> int:
+        return int.from_bytes(self.take(2))
+
+    def text(self, size: int) -> str:
+        # Encoders put Latin-1 into metadata; a wrong letter there is no reason to lose a stream.
+        return self.take(size).decode(errors="replace")
+
+    def number(self, depth: int) -> float:
+        return float(_NUMBER.unpack(self.take(8))[0])
+
+    def boolean(self, depth: int) -> bool:
+        return self.take(1) != b"\0"
+
+    def string(self, depth: int) -> str:
+        return self.text(self.size())
+
+    def long_string(self, depth: int) -> str:
+        return self.text(int.from_bytes(self.take(4)))
+
+    def null(self, depth: int) -> None:
+        return None
+
+    def object(self, depth: int) -> dict[str, Value]:
+        return self._pairs({}, depth)
+
+    def typed_object(self, depth: int) -> dict[str, Value]:
+        self.take(self.size())
+        return self._pairs({}, depth)
+
+    def ecma_array(self, depth: int) -> dict[str, Value]:
+        self.take(4)  # a hint that peers get wrong: the end marker counts
+        return self._pairs(EcmaArray(), depth)
+
+    def strict_array(self, depth: int) -> list[Value]:
+        count = int.from_bytes(self.take(4))
+        if count > self.left:
+            raise RemoteProtocolError(f"AMF0: expected {count} values in an array, got {self.left} bytes")
+        return [self.value(depth + 1) for _ in range(count)]
+
+    def date(self, depth: int) -> Date:
+        moment = Date(self.number(depth))
+        self.take(2)
+        return moment
 
     def _pairs(self, into: dict[str, Value], depth: int) -> dict[str, Value]:
         while True:
             # Some encoders leave the end marker of the last array out.
             if not self.left and isinstance(into, EcmaArray):
                 return into
-            size = self._u16()
+            size = self.size()
             if size == 0 and self._data[self._place : self._place + 1] == b"\x09":
                 self._place += 1
                 return into
-            key = self._text(size)
+            key = self.text(size)
             into[key] = self.value(depth + 1)
 
-    def _items(self, count: int, depth: int) -> list[Value]:
-        if count > self.left:
-            raise RemoteProtocolError(f"AMF0: expected {count} values in an array, got {self.left} bytes")
-        return [self.value(depth + 1) for _ in range(count)]
+
+_FORMS: dict[int, Callable[[_Reader, int], Value]] = {
+    Marker.NUMBER: _Reader.number,
+    Marker.BOOLEAN: _Reader.boolean,
+    Marker.STRING: _Reader.string,
+    Marker.OBJECT: _Reader.object,
+    Marker.NULL: _Reader.null,
+    Marker.UNDEFINED: _Reader.null,
+    Marker.ECMA_ARRAY: _Reader.ecma_array,
+    Marker.STRICT_ARRAY: _Reader.strict_array,
+    Marker.DATE: _Reader.date,
+    Marker.LONG_STRING: _Reader.long_string,
+    Marker.UNSUPPORTED: _Reader.null,
+    Marker.XML: _Reader.long_string,
+    Marker.TYPED_OBJECT: _Reader.typed_object,
+}

@@ -108,7 +108,7 @@ class Connection:
         # What came and was not asked for yet, the oldest last.  Not a deque: an empty one takes 700 bytes, and each
         # push keeps its connection.
         self._queue: list[HandshakeDone | Message] = []
-        self._replies = bytearray()
+        self._replies = b""
         self._chunk_size = DEFAULT_CHUNK_SIZE
         self._window_bytes = DEFAULT_WINDOW_BYTES
         self._window_sent_bytes = 0
@@ -182,24 +182,20 @@ class Connection:
 
     def data_to_send(self) -> bytes:
         """Answers that were waiting; empty when there are none."""
-        if not self._replies:
-            return b""
-        replies = bytes(self._replies)
-        self._replies.clear()
+        replies, self._replies = self._replies, b""
         return replies
 
     def _move(self, event: Event, error: type[LocalProtocolError] | type[RemoteProtocolError]) -> None:
         """The one place where the state changes for an event.  Events that no state waits for pass in any state."""
         kind = type(event)
-        if not any(kind in moves for moves in self.transitions.values()):
-            if error is LocalProtocolError:
-                raise error(f"RTMP connection: cannot send {kind.__name__}")
-            return
         following = self.transitions[self.state].get(kind)
-        if following is None:
+        if following is not None:
+            self.state = following
+        elif any(kind in moves for moves in self.transitions.values()):
             expected = ", ".join(move.__name__ for move in self.transitions[self.state]) or "nothing"
             raise error(f"RTMP connection {self.state}: expected {expected}, got {kind.__name__}")
-        self.state = following
+        elif error is LocalProtocolError:
+            raise error(f"RTMP connection: cannot send {kind.__name__}")
 
     def _on_message(self, message: Message) -> Event | None:
         if message.type in (Type.AUDIO, Type.VIDEO):
