@@ -21,7 +21,7 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt", "bits", "monotonic", "atomics", "epoll", "wakeup", "tscheck"],
+    ["wire", "frame", "libsrt", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "tscheck"],
     ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "mailbox", "verifypsi", "verifypes", "verifyflv"],
     ["sps", "pes", "muxer", "srtconnector", "srttransport", "overload", "wheel", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor", "mediasocket"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import selectors
@@ -304,6 +305,23 @@ def test_control_for_a_peer_that_does_not_read_is_bounded(loop: Loop) -> None:
     loop.sender.attach(one)
     with pytest.raises(BufferError, match="replies wait for a peer that does not read"):
         one.control(bytes(70000))
+    loop.leave(one)
+
+
+def test_control_that_was_taken_and_cannot_be_said_is_bounded_too(loop: Loop) -> None:
+    ring, pipe = Ring(), Pipe(send_buffer=4096)
+    one = destination(ring, pipe.transport)
+    loop.sender.attach(one)
+    write(ring, 0, 2, 188 * 4000)
+    loop.wait(one, EVENT_STARTED)
+    end = time.monotonic() + DEADLINE_S
+    lost = False
+    while not lost:
+        assert time.monotonic() < end
+        with contextlib.suppress(BufferError):
+            one.control(bytes(4096))
+        loop.seen += loop.sender.events()
+        lost = (one, EVENT_LOST, errno.ENOBUFS) in loop.seen
     loop.leave(one)
 
 

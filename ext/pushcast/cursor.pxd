@@ -34,6 +34,7 @@ ctypedef struct cursor_t:
     size_t private_size
     size_t private_at
     control_t* control           # to be said at the next span boundary, oldest first
+    size_t control_bytes
     int outcome                  # CURSOR_DONE: 0 released in order, else an errno
 
 cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil

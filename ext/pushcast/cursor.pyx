@@ -372,6 +372,7 @@ cdef void take_control(cursor_t* cursor) noexcept nogil:
     made = <uint8_t*>malloc(total)
     each = cursor.control
     cursor.control = NULL
+    cursor.control_bytes = 0
     while each != NULL:
         if made != NULL:
             memcpy(made + at, <uint8_t*>each + sizeof(control_t), each.size)

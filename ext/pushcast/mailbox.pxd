@@ -39,6 +39,7 @@ ctypedef struct order_t:         # what was asked of one destination
     uint32_t commands
     int64_t drain_ms
     control_t* said
+    size_t said_bytes
 
 ctypedef struct event_t:
     void* owner                  # NULL: nothing more

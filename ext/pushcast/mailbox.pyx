@@ -110,6 +110,7 @@ cdef order_t next_order(mailbox_t* box) noexcept nogil:
     order.commands = 0
     order.drain_ms = 0
     order.said = NULL
+    order.said_bytes = 0
     pthread_mutex_lock(&box.lock)
     letter = box.commands
     if letter != NULL:
@@ -120,6 +121,7 @@ cdef order_t next_order(mailbox_t* box) noexcept nogil:
         order.commands = letter.commands
         order.drain_ms = letter.drain_ms
         order.said = letter.said
+        order.said_bytes = letter.said_bytes
         letter.commands = 0
         letter.said = NULL
         letter.said_end = &letter.said

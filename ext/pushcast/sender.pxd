@@ -58,6 +58,7 @@ cdef class Sender:
     cdef void take_turn(self, wheel_t* wheel, dest_t* dest, int64_t now_ns) noexcept nogil
     cdef void take_orders(self) noexcept nogil
     cdef void obey(self, dest_t* dest, const order_t* order) noexcept nogil
+    cdef void lose(self, dest_t* dest, int code) noexcept nogil
     cdef bint enter(self, dest_t* dest) noexcept nogil
     cdef void leave(self, dest_t* dest) noexcept nogil
     cdef void let_go(self, dest_t* dest) noexcept nogil

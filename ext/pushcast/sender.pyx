@@ -13,13 +13,13 @@ A Destination belongs to its sender from attach() until events() has reported EV
 holds it, its ring and its transport.  After EVENT_LOST nothing is sent any more, and detach() is answered by
 EVENT_RELEASED at once.
 """
-from libc.errno cimport ENOMEM
+from libc.errno cimport ENOBUFS, ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from pushcast.atomics cimport load_acquire, store_release
-from pushcast.counters cimport CounterTable
+from pushcast.counters cimport CounterTable, counters_t
 from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_slot
 from pushcast.mailbox cimport (
     COMMAND_ATTACH, COMMAND_CONTROL, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, control_t, event_t,
@@ -28,6 +28,7 @@ from pushcast.mailbox cimport (
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.overload cimport LOAD_EASY_AGAIN, LOAD_TOO_MUCH, look_for_overload
+from pushcast.prefetch cimport prefetch, prefetch_bytes
 from pushcast.ring cimport Ring
 from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
 from pushcast.wakeup cimport arm_timer, close_fd, drain_fd, new_timerfd, wait_for, wake
@@ -40,12 +41,6 @@ cdef extern from "<errno.h>" nogil:
 
 cdef extern from "<stdlib.h>" nogil:
     void* aligned_alloc(size_t alignment, size_t size)
-
-cdef extern from *:
-    """
-    #define pushcast_prefetch(p) __builtin_prefetch((p), 1)
-    """
-    void prefetch "pushcast_prefetch"(const void* p) noexcept nogil
 
 cdef enum:
     HOT_BYTES = 256              # of a destination: what a turn touches
@@ -145,8 +140,7 @@ cdef class Sender:
     def __cinit__(self, uint32_t udp_ms=20, uint32_t srt_ms=20, uint32_t tcp_ms=40, uint32_t udp_most_ms=0, uint32_t srt_most_ms=0,
                   uint32_t tcp_most_ms=0):
         cdef Wheel wheel
-        self.timer_fd = -1
-        self.members = {}
+        self.timer_fd, self.members = -1, {}
         cdef bint posted = mailbox_init(&self.mail)
         self.turned = (_wheel("udp_ms", udp_ms, udp_most_ms), _wheel("srt_ms", srt_ms, srt_most_ms), _wheel("tcp_ms", tcp_ms, tcp_most_ms))
         for class_, each in zip((CLASS_UDP, CLASS_SRT, CLASS_TCP), self.turned, strict=True):
@@ -307,13 +301,16 @@ cdef class Sender:
 
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil:
         cdef uint32_t place = wheel.count[slot]
+        cdef const dest_t* following
         while place:                 # backwards: one that leaves is replaced by one that had its turn
             place -= 1
             # A send takes longer than fetching what the next two turns will touch, which the kernel's work has pushed out of the cache.
             if place > 1:
-                fetch_destination(<dest_t*>wheel.members[slot][place - 2])
+                prefetch_bytes(wheel.members[slot][place - 2], HOT_BYTES)
             if place:
-                fetch_connection(<dest_t*>wheel.members[slot][place - 1])
+                following = <dest_t*>wheel.members[slot][place - 1]
+                prefetch(following.cursor.transport)
+                prefetch_bytes(following.cursor.row, sizeof(counters_t))
             self.take_turn(wheel, <dest_t*>wheel.members[slot][place], now_ns)
 
     cdef void take_turn(self, wheel_t* wheel, dest_t* dest, int64_t now_ns) noexcept nogil:
@@ -349,15 +346,24 @@ cdef class Sender:
         while end[0] != NULL:
             end = &end[0].next
         end[0] = order.said
+        dest.cursor.control_bytes += order.said_bytes
         if order.commands & COMMAND_ATTACH and not self.enter(dest):
-            dest.cursor.state = CURSOR_DONE
-            report(&self.mail, &dest.letter, LOST, ENOMEM)
+            self.lose(dest, ENOMEM)
+        if dest.cursor.control_bytes > MAX_SAID_BYTES and dest.cursor.state != CURSOR_DONE:
+            self.lose(dest, ENOBUFS)
         if order.commands & COMMAND_DETACH:
             if dest.cursor.state == CURSOR_DONE or not dest.attached:
                 report(&self.mail, &dest.letter, RELEASED, dest.cursor.outcome)
                 return
             dest.cursor.state = CURSOR_DRAINING
             dest.cursor.drain_until_ns = monotonic_ns() + order.drain_ms * 1000000
+
+    cdef void lose(self, dest_t* dest, int code) noexcept nogil:
+        if dest.attached:
+            self.leave(dest)
+        dest.cursor.state = CURSOR_DONE
+        dest.cursor.outcome = code
+        report(&self.mail, &dest.letter, LOST, code)
 
     cdef bint enter(self, dest_t* dest) noexcept nogil:
         """Give a destination its turns; False when there is no memory."""
@@ -384,18 +390,6 @@ cdef class Sender:
             self.leave(dest)
         dest.cursor.state = CURSOR_DONE
         report(&self.mail, &dest.letter, RELEASED, ECANCELED)
-
-
-cdef void fetch_destination(const dest_t* dest) noexcept nogil:
-    cdef size_t at
-    for at in range(0, HOT_BYTES, 64):
-        prefetch(<const char*>dest + at)
-
-
-cdef void fetch_connection(const dest_t* dest) noexcept nogil:
-    prefetch(dest.cursor.transport)
-    prefetch(dest.cursor.row)
-    prefetch(<const char*>dest.cursor.row + 64)
 
 
 cdef Wheel _wheel(str name, uint32_t ms, uint32_t most_ms):

@@ -274,4 +274,6 @@ def _lost(code: int, stall_ms: int) -> EngineError:
         return Stalled(f"the peer took nothing for {stall_ms} ms")
     if code == errno.EOVERFLOW:
         return Stalled("the peer fell behind further than the ring holds, in the middle of a message")
+    if code == errno.ENOBUFS:
+        return ConnectionLost("the peer asks for replies and does not read them")
     return ConnectionLost(f"the connection was lost: {os.strerror(code)}")
