@@ -2,7 +2,7 @@
 
 First each protocol alone, for the memory of a push; then all together, for CPU, threads and what the sinks find.
 Lines that must hold, or the exit code is 1: every sender's every frame arrives, the sinks find no error, the server's
-threads do not grow with the pushes, and a push costs at most 16 KiB of our own over RTMP and UDP (over SRT the memory
+threads do not grow with the pushes, and a push costs at most 8 KiB of our own over RTMP and UDP (over SRT the memory
 is libsrt's).
 
     python -m bench.load [--seconds S] [--each N] [--latency-us US] [--immediate]      from the repository's root
@@ -37,7 +37,7 @@ from serving import Served, serving, until
 PROTOCOLS = ("rtmp", "srt", "udp")
 FRAMES_PER_S, FRAME_TICKS, LAP_FRAMES = 25, 3600, 250
 SETTLE_S = 12.0  # a ring has grown to its size and been written once round
-OWN_BYTES = 16 * 1024
+OWN_BYTES = 8 * 1024
 FIRST_PUSHES = 50
 OWN_MEMORY = ("rtmp", "udp")
 SOCKETS_PER_PORT = 250  # of libsrt, each port with two threads
