@@ -3,13 +3,18 @@
  * recvmmsg without copying (MSG_TRUNC); what the kernel dropped for want of room is asked of it (SO_MEMINFO).
  *
  *   discard_ports <destinations>
+ *   discard_ports <destinations> gro     takes segments of one send together (UDP_GRO): on loopback the sender's send cuts them
+ *                                        apart for a receiver that does not, which a network card's offload or the far host does
  */
 #define _GNU_SOURCE
 #include "discard.h"
 
 #include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -63,12 +68,15 @@ int main(int argc, char **argv)
         return 2;
     }
     static struct epoll_event ready[MOST_READY];
+    int together = argc > 2 && !strcmp(argv[2], "gro");
     int stop = stop_fd(), marks = mark_fd(), epoll = epoll_create1(EPOLL_CLOEXEC);
     watch(epoll, stop, STOP);
     watch(epoll, marks, MARK);
     for (int i = 0; i < count; i++) {
         fds[i] = bound_socket("discard_ports", SOCK_DGRAM, &ports[i]);
         set_receive_buffer(fds[i], BUFFER_BYTES);
+        if (together && setsockopt(fds[i], SOL_UDP, UDP_GRO, &together, sizeof together))
+            fail("discard_ports", "UDP_GRO");
         watch(epoll, fds[i], (uint32_t)i);
     }
     announce("discard_ports", ports, count);
