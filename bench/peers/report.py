@@ -20,7 +20,7 @@ RIVALS = ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "ffmpeg-n")
 
 def summary(runs: list[Run]) -> dict[str, Any]:
     """``rows`` and ``ratios`` of the package's docstring."""
-    rounds = _with_memory_of_a_push(_counting(runs))
+    rounds = _with_memory_of_a_push(counting(runs))
     return {
         "rows": [_row(key, list(chosen.values())) for key, chosen in rounds.items()],
         "ratios": list(_ratios(rounds)),
@@ -36,7 +36,7 @@ def spread(values: Iterable[float | None]) -> dict[str, float] | None:
     return {"median": round(float(median), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
-def _counting(runs: list[Run]) -> dict[Key, dict[int, Run]]:
+def counting(runs: list[Run]) -> dict[Key, dict[int, Run]]:
     """The run of each round that counts: of a disturbed run and its repetition the one with less other load."""
     chosen: dict[Key, dict[int, Run]] = {}
     for run in runs:
