@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest instructions sanitize \
+.PHONY: demo test lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-page instructions sanitize \
     sanitize-threads build clean
 
 PYTHON := .venv/bin/python
@@ -45,6 +45,10 @@ bench-storm: .stamp/system-test .stamp/build
 # pushcast and the rivals that Debian ships, in turns: about an hour; BENCH_ARGS=--quick takes three minutes.
 bench-peers: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.peers $(BENCH_ARGS)
+
+# docs/performance.md and its plots, from the newest files in bench/results; BENCH_ARGS="--peers FILE" takes another one.
+bench-page: .stamp/page
+	$(PYTHON) -m bench.page $(BENCH_ARGS)
 
 # Counts the instructions of the hot paths anew and keeps them as what tests/instructions expects.
 instructions: .stamp/system-test .stamp/build
@@ -93,6 +97,11 @@ build: .stamp/build
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	MODULES=none $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@mkdir -p .stamp && touch $@
+
+# What draws the plots: only for that, and not in requirements.lock.
+.stamp/page: .stamp/venv bench/page/requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock -r bench/page/requirements.lock
+	@touch $@
 
 .stamp/build: .stamp/venv $(EXT_SOURCES)
 	$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
