@@ -14,8 +14,9 @@ from typing import Any
 
 from bench.clip import clip_path
 from bench.marks import between
+from bench.peers.sinks import sink
 from bench.request import AUTHORIZATION
-from bench.served import QUIET, Served, Strangers, Use, receiving, serving, until
+from bench.served import QUIET, Served, Strangers, Use, serving, until
 
 CONNECTIONS = 16
 SETTLE_S = 3.0
@@ -33,7 +34,8 @@ def measure(count: int, seconds: float, rounds: int) -> Iterator[dict[str, Any]]
     source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        sink, (port,) = running.enter_context(receiving("rtmp_sink"))
+        receiver = running.enter_context(sink("rtmp", count, plain=False))
+        (port,) = receiver.ports
         served = running.enter_context(serving(folder, sources=source))
         served.until_stream()
         script = folder / "post.lua"
@@ -41,15 +43,15 @@ def measure(count: int, seconds: float, rounds: int) -> Iterator[dict[str, Any]]
         _grow(served, port, 1)
         for _ in range(rounds):
             time.sleep(SETTLE_S)
-            strangers = Strangers(served.process.pid, sink.pid)
+            strangers = Strangers(served.process.pid, receiver.pid)
             idle = _ask_all(served, script, seconds)
             idle_strangers = strangers.cores()
             _grow(served, port, count)
             time.sleep(SETTLE_S)
-            strangers = Strangers(served.process.pid, sink.pid)
-            before, quiet = Use.of(served.process.pid), sink.mark()
+            strangers = Strangers(served.process.pid, receiver.pid)
+            before, quiet = Use.of(served.process.pid), receiver.mark()
             busy = _ask_all(served, script, seconds)
-            after, loud = Use.of(served.process.pid), sink.mark()
+            after, loud = Use.of(served.process.pid), receiver.mark()
             busy_strangers = strangers.cores()
             _shrink(served)
             main_cores, other_cores = after.since(before, served.process.pid)

@@ -63,17 +63,18 @@ def main() -> None:
 
 
 def _print_storm(run: dict[str, Any]) -> None:
-    idle, busy, after = run["idle"], run["meanwhile"], run["afterwards"]
+    idle, busy, after = run["idle"], run["meanwhile"], run["afterwards"].values()
     print(
         f"{run['starts']} starts {run['protocols']}, {run['connections']} connections: answered after"
-        f" {run['answered_s']:.2f} s (slowest {run['slowest_answer_ms']:.0f} ms), last RTMP media after"
-        f" {run['last_rtmp_media_s']:.2f} s, all pushing after {run['pushing_s']:.2f} s"
+        f" {run['answered_s']:.2f} s (slowest {run['slowest_answer_ms']:.0f} ms), media everywhere after"
+        f" {max(run['last_media_s'].values()):.2f} s, all pushing after {run['pushing_s']:.2f} s"
         f" (listing them {run['listing_ms']:.0f} ms);\n"
         f"    others wait p50 {busy['p50_ms']:.1f}, p99 {busy['p99_ms']:.1f}, max {busy['max_ms']:.1f} ms in"
         f" {busy['probes']} probes (before: {idle['p50_ms']:.1f}, {idle['p99_ms']:.1f}, {idle['max_ms']:.1f});"
-        f" main thread {run['main_thread_cores']:.2f} cores, others {run['other_threads_cores']:.2f},"
-        f" strangers {run['strangers_cores']:.2f};"
-        f" then {after['least_mbps']:.2f} Mbit/s at the least, longest gap {after['longest_gap_ms']:.0f} ms",
+        f" main thread {run['main_thread_cores']:.2f} cores (without one for {run['main_thread_waited_s']:.2f} s),"
+        f" others {run['other_threads_cores']:.2f}, strangers {run['strangers_cores']:.2f};"
+        f" then {min(got['least_mbps'] for got in after):.2f} Mbit/s at the least, longest gap"
+        f" {max(got['longest_gap_ms'] for got in after):.0f} ms",
         flush=True,
     )
 
@@ -87,7 +88,7 @@ def _print_api(run: dict[str, Any]) -> None:
         )
     got = run["received"]
     print(
-        f"    {got['receivers']} receivers: {got['least_mbps']:.2f} Mbit/s at the least, longest gap"
+        f"    {got['destinations']} receivers: {got['least_mbps']:.2f} Mbit/s at the least, longest gap"
         f" {got['longest_gap_ms']:.0f} ms; main thread {run['main_thread_cores']:.2f} cores,"
         f" others {run['other_threads_cores']:.2f}, strangers {run['strangers_cores']['idle']:.2f} idle,"
         f" {run['strangers_cores']['busy']:.2f} busy",

@@ -4,13 +4,14 @@ One process publishes all streams (many_publishers.py); receivers throw everythi
 video has 1 Mbit/s by default, so that 200 streams in and 600 out fit two cores beside publishers and receivers.
 
 A stream's memory is what the process grew by between one stream and all, each with its pushes, per stream; the rings'
-own is the touched part of their arenas.  A ring's index of 8192 spans is touched as it is first gone through, 114 s of
-this clip, and rings grow to their size; what is measured before says too little, and the bench says so.
+own is the touched part of their arenas.  A ring grows to its size and goes through its index once (8192 spans, 114 s of
+this clip); what is measured before may say too little, and the bench says so.
 
 Lines: a stream costs its rings' arenas and at most 1 MiB, and every push gets its full rate.  Exit code 1 when one does
 not hold.
 
-bench/results/ingest-<commit>.json: ``runs``, one for each round, see ``_measure``.
+bench/results/ingest-<commit>.json: ``runs``, one for each round, see ``_window``; ``received`` is by protocol, as
+marks.between has it.
 
     python -m bench.ingest [--rounds N] [--streams N] [--each rtmp,udp,srt] [--settle-s S]    from the repository's root
 """
@@ -29,8 +30,10 @@ from typing import Any
 
 from bench.lines import Line, Results
 from bench.marks import between
-from bench.served import QUIET, Child, Served, Strangers, Use, child, receiving, serving, until
-from bench.starts import RECEIVERS, WORDS
+from bench.peers.processes import cpu_s
+from bench.peers.sinks import Sink, sink
+from bench.served import QUIET, Child, Served, Strangers, Use, child, serving, until
+from bench.starts import WORDS
 
 OWN_BYTES = 1 << 20
 FULL_RATE = 0.97
@@ -59,60 +62,59 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One server.  CPU in cores; ``received`` is what the RTMP receivers got in the window."""
-    each = options.each.split(",")
+    """One server: what it holds with one stream, then what it uses and holds with all, and what arrives meanwhile."""
+    protocols = options.each.split(",")
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        sinks = {name: running.enter_context(receiving(RECEIVERS[name])) for name in set(each)}
-        ports = {name: sink.ports for name, sink in sinks.items()}
-        rtmp_sink = sinks["rtmp"].process
+        sinks = {
+            name: running.enter_context(sink(name, options.streams * protocols.count(name), plain=False))
+            for name in sorted(set(protocols))
+        }
         served = running.enter_context(serving(folder, extra=QUIET))
-        pid = served.process.pid
         publishers = [running.enter_context(_publishers(served, 0, 1, options))]
-        _push(served, range(1), each, ports)
+        _push(served, range(1), protocols, sinks)
         time.sleep(FIRST_S)
-        one = Use.of(pid)
+        one = Use.of(served.process.pid)
         publishers.append(running.enter_context(_publishers(served, 1, options.streams - 1, options)))
-        _push(served, range(1, options.streams), each, ports)
+        _push(served, range(1, options.streams), protocols, sinks)
         time.sleep(options.settle_s)
-        helpers = (*publishers, *(sink.process for sink in sinks.values()))
-        strangers = Strangers(pid, *(helper.pid for helper in helpers))
-        before, marked, helped_s = Use.of(pid), rtmp_sink.mark(), sum(helper.spent_s() for helper in helpers)
-        time.sleep(options.window_s)
-        after, marked_after, helped_after_s = (
-            Use.of(pid),
-            rtmp_sink.mark(),
-            sum(helper.spent_s() for helper in helpers),
-        )
-        strangers_cores = strangers.cores()
-        states = [push["state"] for push in served.pushes()]
+        helpers = [helper.pid for helper in publishers] + [receiver.pid for receiver in sinks.values()]
+        figures = _window(served, sinks, helpers, one, options)
         published = [publisher.stop() for publisher in publishers]
-        received = {name: sink.process.stop() for name, sink in sinks.items()}
-    window_s = after.at_s - before.at_s
+    return {"each": options.each, **figures, "steady": options.settle_s >= STEADY_S, "publishers": published}
+
+
+def _window(
+    served: Served, sinks: dict[str, Sink], helpers: list[int], one: Use, options: argparse.Namespace
+) -> dict[str, Any]:
+    """CPU in cores; ``helpers``: process ids of publishers and receivers; ``one``: the server with one stream."""
+    pid, pushes = served.process.pid, served.pushes()
+    strangers, helped_s = Strangers(pid, *helpers), sum(map(cpu_s, helpers))
+    before, marks = Use.of(pid), {name: receiver.mark() for name, receiver in sinks.items()}
+    time.sleep(options.window_s)
+    received = {name: between(marks[name], receiver.mark()) for name, receiver in sinks.items()}
+    after = Use.of(pid)
+    helpers_cores = (sum(map(cpu_s, helpers)) - helped_s) / (after.at_s - before.at_s)
+    strangers_cores = strangers.cores()
     main_cores, other_cores = after.since(before, pid)
-    streams, pushes = options.streams, options.streams * len(each)
-    arena_bytes = (after.arena_bytes - one.arena_bytes) / (streams - 1)
+    arena_bytes = (after.arena_bytes - one.arena_bytes) / (options.streams - 1)
     return {
-        "streams": streams,
-        "pushes": pushes,
-        "each": options.each,
-        "pushing": states.count("pushing"),
+        "streams": options.streams,
+        "pushes": len(pushes),
+        "pushing": sum(push["state"] == "pushing" for push in served.pushes()),
         "main_thread_cores": main_cores,
         "other_threads_cores": other_cores,
-        "us_per_stream_s": main_cores * 1e6 / streams,
-        "us_per_push_s": other_cores * 1e6 / pushes,
-        "helpers_cores": (helped_after_s - helped_s) / window_s,
+        "us_per_stream_s": main_cores * 1e6 / options.streams,
+        "us_per_push_s": other_cores * 1e6 / len(pushes),
+        "helpers_cores": helpers_cores,
         "strangers_cores": strangers_cores,
         "threads": len(after.thread_s),
         "threads_with_one_stream": len(one.thread_s),
-        "pss_bytes": after.pss_bytes,
+        "dirty_bytes": after.dirty_bytes,
         "rings": after.arenas,
         "arena_bytes_per_stream": arena_bytes,
-        "own_bytes_per_stream": (after.pss_bytes - one.pss_bytes) / (streams - 1) - arena_bytes,
-        "steady": options.settle_s >= STEADY_S,
-        "received": between(marked, marked_after),
-        "publishers": published,
-        "receivers": received,
+        "own_bytes_per_stream": (after.dirty_bytes - one.dirty_bytes) / (options.streams - 1) - arena_bytes,
+        "received": received,
     }
 
 
@@ -126,11 +128,12 @@ def _publishers(served: Served, first: int, count: int, options: argparse.Namesp
         yield publishers
 
 
-def _push(served: Served, numbers: range, each: list[str], ports: dict[str, list[int]]) -> None:
+def _push(served: Served, numbers: range, each: list[str], sinks: dict[str, Sink]) -> None:
     """Start the pushes of these streams; all there are must then be pushing."""
     for number in numbers:
         for index, name in enumerate(each):
-            port = ports[name][number % len(ports[name])]
+            ports = sinks[name].ports
+            port = ports[(number * each.count(name) + each[:index].count(name)) % len(ports)]
             path, key = ("/in", f"key-{number}-{index}") if name == "rtmp" else ("", "")
             url = f"{name}://127.0.0.1:{port}{path}"
             served.start(f"{number}-{index}", WORDS[name], url, key, stream=f"s-{number}")
@@ -138,12 +141,11 @@ def _push(served: Served, numbers: range, each: list[str], ports: dict[str, list
 
 
 def _print(run: dict[str, Any]) -> None:
-    others = ", ".join(
-        f"{name} {summary['senders']} senders, slowest {summary['slowest_mbps']:.2f} Mbit/s, longest gap"
-        f" {summary['longest_gap_ms']:.0f} ms, lost {summary.get('lost', 0)}"
-        for name, summary in run["receivers"].items()
+    got = "; ".join(
+        f"{name} {seen['median_mbps']:.3f} Mbit/s, the slowest of {seen['destinations']} {seen['least_mbps']:.3f},"
+        f" longest gap {seen['longest_gap_ms']:.0f} ms, lost {seen['lost_packets']}"
+        for name, seen in run["received"].items()
     )
-    got = run["received"]
     print(
         f"{run['streams']} streams, {run['pushing']} of {run['pushes']} pushing ({run['each']}): ingest"
         f" {run['main_thread_cores']:.3f} cores = {run['us_per_stream_s']:.0f} us per stream and second, egress"
@@ -152,9 +154,8 @@ def _print(run: dict[str, Any]) -> None:
         f" threads {run['threads']} (with one stream {run['threads_with_one_stream']})\n"
         f"    memory per stream {run['arena_bytes_per_stream'] / 2**20:.2f} MiB of rings and"
         f" {run['own_bytes_per_stream'] / 1024:.0f} KiB beside them{'' if run['steady'] else ', NOT YET STEADY'}"
-        f" ({run['rings']} rings, PSS {run['pss_bytes'] / 2**20:.0f} MiB)\n"
-        f"    RTMP in the window {got['median_mbps']:.3f} Mbit/s, the slowest {got['least_mbps']:.3f},"
-        f" longest gap {got['longest_gap_ms']:.0f} ms; whole run: {others}\n"
+        f" ({run['rings']} rings, in all {run['dirty_bytes'] / 2**20:.0f} MiB)\n"
+        f"    {got}\n"
         f"    publishers' latest slot {max(each['late_max_ms'] for each in run['publishers']):.0f} ms",
         flush=True,
     )
@@ -166,7 +167,13 @@ def _lines(runs: list[dict[str, Any]], options: argparse.Namespace) -> list[Line
     return [
         Line("memory of a stream beside its rings", own_kib, OWN_BYTES / 1024, "KiB"),
         Line("pushes that push", min(run["pushing"] for run in runs), runs[0]["pushes"], "", at_least=True),
-        Line("slowest push", min(run["received"]["least_mbps"] for run in runs), least_mbps, "Mbit/s", at_least=True),
+        Line(
+            "slowest push",
+            min(seen["least_mbps"] for run in runs for seen in run["received"].values()),
+            least_mbps,
+            "Mbit/s",
+            at_least=True,
+        ),
     ]
 
 

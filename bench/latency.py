@@ -10,8 +10,8 @@ Lines, on the medians of all rounds: with the most pushes p99 is at most 1.5 int
 most 0.6 intervals, and every frame comes to everyone.  Exit code 1 when one does not hold.
 
 bench/results/latency-<commit>.json: ``runs`` has for each round, protocol and number of pushes ``count``, ``missing``,
-``percentiles_ms`` (of the ranks in ``settings.ranks``: 1 to 99, 99.9, 100), ``strangers_cores`` that others took of
-the machine meanwhile, and how late the publisher itself was.
+``percentiles_ms`` (of the ranks in ``settings.ranks``: 1 to 99, 99.9, 100), ``interval_ms`` of the sender at
+the end, ``strangers_cores`` that others took of the machine meanwhile, and how late the publisher itself was.
 
     python -m bench.latency [--rounds N] [--pushes 1,100,400] [--protocols rtmp,udp,srt]      from the repository's root
 """
@@ -35,6 +35,7 @@ from bench.served import QUIET, Child, Served, Strangers, child, receiving, serv
 from bench.stamp import PERCENTILES, Window, latencies, read_kept
 
 INTERVAL_MS = {"rtmp": 40, "udp": 20, "srt": 20}  # [sender], as it is by default
+CLASSES = {"rtmp": "tcp", "udp": "udp", "srt": "srt"}
 WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 SETTLE_S = 4.0  # joins have caught up
 LAST_S = 2.0  # what has not come by then counts as missing
@@ -55,7 +56,7 @@ def main() -> None:
         f"round  protocol     N |{'p50':>7} {'p90':>7} {'p99':>7} {'p99.9':>7} {'max':>7} ms |  frames  missing |",
         end="",
     )
-    print(" publisher late p99, strangers", flush=True)
+    print(" publisher late p99, strangers, sender", flush=True)
     for number in range(options.rounds):
         for protocol in protocols:
             for run in _measure(protocol, counts, options.window_s):
@@ -66,7 +67,7 @@ def main() -> None:
 
 def _measure(protocol: str, counts: list[int], window_s: float) -> list[dict[str, Any]]:
     """One server and one publisher; the pushes grow to each of ``counts``, and each gets a window."""
-    windows: dict[int, tuple[Window, float]] = {}
+    windows: dict[int, tuple[Window, dict[str, Any]]] = {}
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         kept, sent = folder / "kept", folder / "sent"
@@ -74,7 +75,7 @@ def _measure(protocol: str, counts: list[int], window_s: float) -> list[dict[str
         sink, ports = running.enter_context(receiving(f"stamp_{wire}", str(kept)))
         if protocol == "direct":
             with _publishing(ports[0], sent) as publisher:
-                windows[1] = _window(window_s, publisher.pid, sink.pid)
+                windows[1] = _window(window_s, Strangers(publisher.pid, sink.pid))
                 summary = publisher.stop()
         else:
             served = running.enter_context(serving(folder, extra=QUIET))
@@ -82,14 +83,14 @@ def _measure(protocol: str, counts: list[int], window_s: float) -> list[dict[str
                 served.until_stream()
                 for count in counts:
                     _grow(served, protocol, count, ports)
-                    windows[count] = _window(window_s, publisher.pid, sink.pid, served.process.pid)
+                    windows[count] = _window(window_s, Strangers(publisher.pid, sink.pid, served.process.pid))
+                    windows[count][1]["interval_ms"] = _interval_ms(served, protocol)
                 summary = publisher.stop()
         received = sink.stop()
         stamps, sent_ns = read_kept(kept), np.fromfile(sent, "<u8")
     runs = []
-    for count, (window, strangers_cores) in windows.items():
-        figures = latencies(stamps, sent_ns, window, count)
-        run = {"protocol": protocol, "pushes": count, **figures, "strangers_cores": round(strangers_cores, 3)}
+    for count, (window, circumstances) in windows.items():
+        run = {"protocol": protocol, "pushes": count, **latencies(stamps, sent_ns, window, count), **circumstances}
         runs.append({**run, "publisher": summary, "receiver": received})
     return runs
 
@@ -112,20 +113,25 @@ def _grow(served: Served, protocol: str, count: int, ports: list[int]) -> None:
     until(f"{count} pushes push", lambda: all(push["state"] == "pushing" for push in served.pushes()))
 
 
-def _window(window_s: float, *pids: int) -> tuple[Window, float]:
-    """Let it settle, then wait for the window to pass and for its last frames to arrive: the window, and how many cores
-    other processes than these took in it.
+def _interval_ms(served: Served, protocol: str) -> int:
+    """How far apart a destination's turns are now: senders lengthen it under load."""
+    threads = served.call("GET", "/v1/stats/senders")[1]["response"]["threads"]
+    return max(int(thread[CLASSES[protocol]]["intervalMs"]) for thread in threads)
+
+
+def _window(window_s: float, strangers: Strangers) -> tuple[Window, dict[str, Any]]:
+    """Let it settle, then wait for the window to pass and for its last frames to arrive: the window, and what else the
+    machine did.
 
     Pushes that are started later begin in the past, with frames of this window: they are not counted here.
     """
     time.sleep(SETTLE_S)
-    strangers = Strangers(*pids)
     first = time.monotonic_ns()
     time.sleep(window_s)
     last = time.monotonic_ns()
-    strangers_cores = strangers.cores()
+    strangers_cores = round(strangers.cores(), 3)
     time.sleep(LAST_S)
-    return (first, last, time.monotonic_ns()), strangers_cores
+    return (first, last, time.monotonic_ns()), {"strangers_cores": strangers_cores}
 
 
 def _of(run: dict[str, Any], rank: float) -> float:
@@ -134,9 +140,10 @@ def _of(run: dict[str, Any], rank: float) -> float:
 
 def _print(number: int, run: dict[str, Any]) -> None:
     shown = " ".join(f"{_of(run, rank):7.2f}" for rank in (50, 90, 99, 99.9, 100))
+    interval = f", turns of {run['interval_ms']} ms" if "interval_ms" in run else ""
     print(
         f"{number:5}  {run['protocol']:8} {run['pushes']:5} | {shown} ms | {run['count']:7} {run['missing']:8} |"
-        f" {run['publisher']['late_p99_ms']:8.2f} ms  {run['strangers_cores']:.2f} cores",
+        f" {run['publisher']['late_p99_ms']:8.2f} ms  {run['strangers_cores']:5.2f} cores{interval}",
         flush=True,
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from bench import build
 from bench.build import ROOT
+from bench.peers.processes import Machine, cpu_s
 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
@@ -34,24 +34,28 @@ ARENA_KIB = 65536  # the address space of one ring
 
 @dataclass(frozen=True)
 class Use:
-    """What a process has used and holds; CPU times since its start, by thread id.
+    """What a process has used and holds; CPU times since its start, by thread id, and for how long its main thread was
+    ready to run and had no core.
 
-    ``arena_bytes``: touched pages of the rings' arenas, ``arenas`` how many rings there are.
+    ``dirty_bytes`` is memory of its own that it has written (PSS would change with who else maps the same libraries),
+    ``arena_bytes`` the part of it that lies in rings' arenas, ``arenas`` how many rings there are.
     """
 
     at_s: float
     thread_s: dict[int, float]
-    pss_bytes: int
+    main_waited_s: float
+    dirty_bytes: int
     arena_bytes: int
     arenas: int
 
     @classmethod
     def of(cls, pid: int) -> Use:
-        pss, arena, arenas = _memory(Path(f"/proc/{pid}/smaps").read_text())
-        return cls(time.monotonic(), _thread_s(pid), pss * 1024, arena * 1024, arenas)
+        dirty, arena, arenas = _memory(Path(f"/proc/{pid}/smaps").read_text())
+        waited_s = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        return cls(time.monotonic(), _thread_s(pid), waited_s, dirty * 1024, arena * 1024, arenas)
 
     def since(self, before: Use, pid: int) -> tuple[float, float]:
-        """(main thread, all others): CPU seconds per second."""
+        """(main thread, all others): CPU seconds per second, between an earlier look and this one."""
         used = {thread: spent - before.thread_s.get(thread, 0) for thread, spent in self.thread_s.items()}
         main_s = used.pop(pid)
         window_s = self.at_s - before.at_s
@@ -72,23 +76,22 @@ class Strangers:
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
-        self._began_s = time.monotonic()
-        self._before_s = self._spent_s()
+        self._machine = Machine.now()
+        self._ours_s = self._spent_s()
 
     def cores(self) -> float:
-        return (self._spent_s() - self._before_s) / (time.monotonic() - self._began_s)
+        machine = Machine.now()
+        others_s = self._machine.busy_s(machine) - (self._spent_s() - self._ours_s)
+        return others_s / (machine.at_s - self._machine.at_s)
 
     def _spent_s(self) -> float:
-        user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(
-            int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-        )
-        busy_s = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-        return busy_s - sum(os.times()[:4]) - sum(sum(_thread_s(pid).values()) for pid in self._pids)
+        return sum(os.times()[:4]) + sum(cpu_s(pid) for pid in self._pids)
 
 
 def _memory(smaps: str) -> tuple[int, int, int]:
-    """(PSS of the process, PSS of ring arenas, number of these) in KiB.  An arena is anonymous, writable, without
-    reserved swap, and 64 MiB; neighbours show as one mapping, perhaps with the 132 KiB of a thread's heap behind them.
+    """(dirty pages of the process, those in ring arenas, number of these) in KiB.  An arena is anonymous, writable,
+    without reserved swap, and 64 MiB.  Neighbours show as one mapping, with a thread's heap behind them if there is
+    one: what is beyond whole arenas is taken for such, and for written.
     """
     total = arena = arenas = 0
     anonymous = False
@@ -99,9 +102,9 @@ def _memory(smaps: str) -> tuple[int, int, int]:
             fields = line.split()
             anonymous = fields[1] == "rw-p" and len(fields) == 5
         elif name == "VmFlags":
-            total += sizes["Pss"]
+            total += sizes["Private_Dirty"]
             if anonymous and "nr" in rest.split() and sizes["Size"] >= ARENA_KIB:
-                arena += sizes["Pss"]
+                arena += max(0, sizes["Private_Dirty"] - sizes["Size"] % ARENA_KIB)
                 arenas += sizes["Size"] // ARENA_KIB
         elif rest.endswith("kB"):
             sizes[name] = int(rest.split()[0])
@@ -114,10 +117,6 @@ class Child:
     def __init__(self, command: list[str]) -> None:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
-    def spent_s(self) -> float:
-        """CPU time of all its threads."""
-        return sum(_thread_s(self.process.pid).values())
-
     @property
     def pid(self) -> int:
         return self.process.pid
@@ -129,11 +128,6 @@ class Child:
         if said.get("event") != event:
             raise RuntimeError(f"{self.process.args!r}: expected {event}, got {said.get('event')}")
         return said
-
-    def mark(self) -> dict[str, Any]:
-        """Its figures so far, asked for with SIGUSR1."""
-        self.process.send_signal(signal.SIGUSR1)
-        return self.hear("mark")
 
     def stop(self) -> dict[str, Any]:
         """End it in order; its summary."""

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "discard.h"
-#include "rtmp_accept.h"
+#include "rtmp_answer.h"
 #include "stamps.h"
 
 #include <errno.h>
@@ -16,13 +16,14 @@
 #include <unistd.h>
 
 #define MOST_CONNECTIONS 4096
+#define BACKLOG 4096
 #define READ_BYTES (1 << 18)
 #define REST_BYTES (STAMP_BYTES - 1)     /* what may be the beginning of a stamp that the next read completes */
 
 enum { LISTENER = MOST_CONNECTIONS, STOP };
 
 struct connection {
-    struct rtmp_peer peer;
+    struct rtmp_answer *answer;              /* until publish is answered: media comes after that */
     int fd;
     size_t rest_bytes;
     uint8_t rest[REST_BYTES];
@@ -43,8 +44,22 @@ static void accept_all(int listener, int epoll)
 {
     for (int fd; count < MOST_CONNECTIONS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0; count++) {
         watch(epoll, fd, (uint32_t)count);
-        connections[count].fd = fd;
+        connections[count] = (struct connection){.fd = fd, .answer = rtmp_answer_new()};
+        if (!connections[count].answer)
+            fail("stamp_rtmp", "malloc");
     }
+}
+
+/* Reads what is said before the media; 0 when the connection is over. */
+static int answer(struct connection *c)
+{
+    size_t media;
+    enum rtmp_state state = rtmp_answer_read(c->answer, c->fd, &media);
+    if (state == RTMP_ANSWERING)
+        return 1;
+    rtmp_answer_free(c->answer);
+    c->answer = NULL;
+    return state == RTMP_PUBLISHED;
 }
 
 /* Reads media once; 0 when the connection is over. */
@@ -68,7 +83,7 @@ static int search(struct connection *c, int at)
 static void drain(int at)
 {
     struct connection *c = &connections[at];
-    if (c->peer.stage < RTMP_MEDIA ? rtmp_accept(&c->peer, c->fd) == RTMP_GONE : !search(c, at))
+    if (!(c->answer ? answer(c) : search(c, at)))
         close(c->fd);
 }
 
@@ -79,8 +94,10 @@ int main(int argc, char **argv)
         return 2;
     }
     uint16_t port;
-    int stop = stop_fd(), epoll = epoll_create1(EPOLL_CLOEXEC), listener = rtmp_listener("stamp_rtmp", &port);
+    int stop = stop_fd(), epoll = epoll_create1(EPOLL_CLOEXEC), listener = bound_socket("stamp_rtmp", SOCK_STREAM, &port);
     struct epoll_event ready[256];
+    if (listen(listener, BACKLOG))
+        fail("stamp_rtmp", "listen");
     watch(epoll, stop, STOP);
     watch(epoll, listener, LISTENER);
     announce("stamp_rtmp", &port, 1);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import json
 import sys
 import tempfile
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from bench.clip import clip_path
-from bench.marks import between
+from bench.marks import between, until_media
+from bench.peers.sinks import Sink, sink
 from bench.request import read_answer, request
-from bench.served import QUIET, Child, Receiver, Served, Strangers, Use, child, receiving, serving, until
+from bench.served import QUIET, Child, Served, Strangers, Use, child, serving, until
 
-RECEIVERS = {"rtmp": "rtmp_sink", "udp": "discard_udp", "srt": "fast_srt"}
 WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 PROBE_PATH = "/v1/vhosts/default/apps/app/streams"
 PROBES_PER_S = 50
@@ -27,39 +28,39 @@ QUIET_S = 2.0  # of probes before the storm
 SETTLE_S = 3.0
 WINDOW_S = 4.0  # does this machine carry so many?
 DEADLINE_S = 20.0
-LOOK_S = 0.1
 
 
 def measure(count: int, protocols: tuple[str, ...], connections: int) -> dict[str, Any]:
     """``count`` starts, the protocols in turns, over so many connections that each wait for an answer before the next.
 
     ``pushing_s`` is from the first call until the API says that all are pushing.  That is asked only once all calls are
-    answered and every RTMP receiver has media, for listing all pushes takes the API long enough to be seen by others;
+    answered and every receiver has media, for listing all pushes takes the API long enough to be seen by others;
     probes that were due after this first look are left out.
     """
     source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
-        sinks = {name: running.enter_context(receiving(RECEIVERS[name])) for name in set(protocols)}
+        shares = collections.Counter(protocols[number % len(protocols)] for number in range(count))
+        sinks = {name: running.enter_context(sink(name, share, plain=False)) for name, share in shares.items()}
         served = running.enter_context(serving(folder, sources=source))
         served.until_stream()
-        bodies = [_body(number, protocols[number % len(protocols)], sinks) for number in range(count)]
+        bodies = [_body(number, protocols, sinks) for number in range(count)]
         prober = running.enter_context(_probing(served))
-        strangers = Strangers(served.process.pid, prober.pid, *(sink.process.pid for sink in sinks.values()))
+        strangers = Strangers(served.process.pid, prober.pid, *(each.pid for each in sinks.values()))
         before = Use.of(served.process.pid)
         begun_ns = time.monotonic_ns()
         answers_ms = asyncio.run(_start_all(served.api_port, bodies, connections))
         answered_ns = time.monotonic_ns()
-        media_ns = _until_media(sinks["rtmp"].process, sum(protocol == "rtmp" for protocol, _ in bodies))
+        media_ns = {name: until_media(sinks[name], share, DEADLINE_S) for name, share in shares.items()}
         looked_ns = time.monotonic_ns()
         until("all are pushing", lambda: _all_pushing(served, count), DEADLINE_S)
         pushing_ns = time.monotonic_ns()
         after, strangers_cores = Use.of(served.process.pid), strangers.cores()
         probes = prober.stop()
         time.sleep(SETTLE_S)
-        first = sinks["rtmp"].process.mark()
+        first = {name: each.mark() for name, each in sinks.items()}
         time.sleep(WINDOW_S)
-        afterwards = between(first, sinks["rtmp"].process.mark())
+        afterwards = {name: between(first[name], each.mark()) for name, each in sinks.items()}
     main_cores, other_cores = after.since(before, served.process.pid)
     return {
         "starts": count,
@@ -67,10 +68,11 @@ def measure(count: int, protocols: tuple[str, ...], connections: int) -> dict[st
         "connections": connections,
         "answered_s": (answered_ns - begun_ns) / 1e9,
         "slowest_answer_ms": max(answers_ms),
-        "last_rtmp_media_s": (media_ns - begun_ns) / 1e9,
+        "last_media_s": {name: (last_ns - begun_ns) / 1e9 for name, last_ns in media_ns.items()},
         "pushing_s": (pushing_ns - begun_ns) / 1e9,
         "listing_ms": (pushing_ns - looked_ns) / 1e6,
         "main_thread_cores": main_cores,
+        "main_thread_waited_s": after.main_waited_s - before.main_waited_s,
         "other_threads_cores": other_cores,
         "strangers_cores": strangers_cores,
         "idle": _waits(probes, 0, begun_ns),
@@ -79,12 +81,14 @@ def measure(count: int, protocols: tuple[str, ...], connections: int) -> dict[st
     }
 
 
-def _body(number: int, protocol: str, sinks: dict[str, Receiver]) -> tuple[str, str]:
+def _body(number: int, protocols: tuple[str, ...], sinks: dict[str, Sink]) -> str:
+    turn, index = divmod(number, len(protocols))
+    protocol = protocols[index]
     ports = sinks[protocol].ports
-    port = ports[number % len(ports)]
+    port = ports[turn % len(ports)]
     path, key = ("/in", f"key-{number}") if protocol == "rtmp" else ("", "")
     push = {"id": f"push-{number}", "stream": {"name": "live"}, "protocol": WORDS[protocol]}
-    return protocol, json.dumps({**push, "url": f"{protocol}://127.0.0.1:{port}{path}", "streamKey": key})
+    return json.dumps({**push, "url": f"{protocol}://127.0.0.1:{port}{path}", "streamKey": key})
 
 
 @contextmanager
@@ -97,9 +101,9 @@ def _probing(served: Served) -> Iterator[Child]:
         yield prober
 
 
-async def _start_all(port: int, bodies: list[tuple[str, str]], connections: int) -> list[float]:
+async def _start_all(port: int, bodies: list[str], connections: int) -> list[float]:
     """Call :startPush with every body; how long each answer took, in ms."""
-    questions = [request(f"{Served.app}:startPush", body) for _, body in reversed(bodies)]
+    questions = [request(f"{Served.app}:startPush", body) for body in reversed(bodies)]
     answers_ms: list[float] = []
 
     async def call_in_turn() -> None:
@@ -118,17 +122,6 @@ async def _start_all(port: int, bodies: list[tuple[str, str]], connections: int)
 
     await asyncio.gather(*(call_in_turn() for _ in range(min(connections, len(questions)))))
     return answers_ms
-
-
-def _until_media(sink: Child, count: int) -> int:
-    """Wait for media at every RTMP receiver; when the last one got its first byte, in ns."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        first_ns = sink.mark()["first_ns"]
-        if len(first_ns) == count and all(first_ns):
-            return int(max(first_ns))
-        time.sleep(LOOK_S)
-    raise TimeoutError(f"{sum(map(bool, first_ns))} of {count} RTMP receivers have media after {DEADLINE_S:g} s")
 
 
 def _all_pushing(served: Served, count: int) -> bool:

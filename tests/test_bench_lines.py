@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from live import IDR, SLICE, TRACKS
 
@@ -25,48 +24,41 @@ sys.path.append(str(ROOT))
 from bench.clip import Clip, ClipFrame  # noqa: E402
 from bench.lines import Line  # noqa: E402
 from bench.many_publishers import lap_slots  # noqa: E402
-from bench.marks import between  # noqa: E402
+from bench.marks import between, until_media  # noqa: E402
+from bench.peers.sinks import Mark, sink  # noqa: E402
 from bench.publisher import beginning, publish  # noqa: E402
 from bench.request import read_answer, request  # noqa: E402
-from bench.served import Child, Strangers, Use, receiving  # noqa: E402
+from bench.served import Strangers, Use  # noqa: E402
 
 KEY, DELTA = ((len(unit) - 4).to_bytes(4) + unit[4:] + bytes(60) for unit in (IDR, SLICE))
 
 
-def test_a_mark_tells_who_got_what_since_the_last_one() -> None:
-    with receiving("rtmp_sink") as (running, ports):
-        first, second = publish(ports[0], "app", "one"), publish(ports[0], "app", "two")
-        first.socket.sendall(bytes(5000))
-        before = mark_with(running, [5000, 0])
-        second.socket.sendall(bytes(70_000))
-        after = mark_with(running, [5000, 70_000])
-        got = between(before, after)
-        first.socket.close()
-        second.socket.close()
-        summary = running.stop()
-    assert after["first_ns"][0] < before["at_ns"] < after["first_ns"][1] < after["at_ns"]
-    assert got["receivers"] == 2
-    assert got["least_mbps"] == 0
-    assert got["longest_gap_ms"] == pytest.approx((after["at_ns"] - after["first_ns"][0]) / 1e6, abs=0.02)
-    assert (summary["connections"], summary["bytes"]) == (2, 75_000)
+def mark(at_s: float, received: list[int], gaps_ms: list[float]) -> Mark:
+    counts = [np.array(row, np.int64) for row in (received, [0] * len(received), [int(ms * 1e6) for ms in gaps_ms])]
+    return Mark(int(at_s * 1e9), 0.0, *counts, lost_packets=int(at_s), sink_drops=0)
 
 
-def mark_with(running: Child, expected: list[int]) -> dict[str, list[int]]:
-    """Marks until so many bytes have come."""
-    end = time.monotonic() + 5
-    while (mark := running.mark())["bytes"] != expected:
-        assert time.monotonic() < end, mark
-    return mark
+def test_figures_between_two_marks_are_of_those_that_were_asked_for() -> None:
+    before = mark(10, [9_000, 0, 1_000_000, 0], [500, 0, 0, 0])
+    after = mark(12, [9_000, 250_000, 1_500_000, 750_000], [2_000, 41, 40, 70])
+    assert between(before, after, slice(1, None)) == {
+        "destinations": 3, "median_mbps": 2.0, "least_mbps": 1.0, "longest_gap_ms": 70.0, "lost_packets": 2,
+        "sink_drops": 0,
+    }  # fmt: skip
+    assert between(before, after)["least_mbps"] == 0
+    assert between(before, after)["longest_gap_ms"] == 2_000
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n" + bytes(20_000), b""], ids=["no RTMP", "nothing"])
-def test_a_stranger_does_not_stop_the_rtmp_receiver(said: bytes) -> None:
-    with receiving("rtmp_sink") as (running, ports):
-        with socket.create_connection(("127.0.0.1", ports[0])) as stranger:
-            stranger.sendall(said)
-            publish(ports[0], "app", "key").socket.close()
-        running.process.send_signal(signal.SIGTERM)
-        assert running.hear("summary")["connections"] == 2
+def test_the_last_destination_to_get_media_is_waited_for() -> None:
+    with sink("rtmp", 2, plain=False) as receiver:
+        first, second = (publish(receiver.ports[0], "app", key) for key in ("one", "two"))
+        with first.socket, second.socket:
+            first.socket.sendall(bytes(5000))
+            with pytest.raises(TimeoutError, match="1 of 2"):
+                until_media(receiver, 2, deadline_s=0.2)
+            between_ns = time.monotonic_ns()
+            second.socket.sendall(bytes(70_000))
+            assert between_ns < until_media(receiver, 2, deadline_s=5) < time.monotonic_ns()
 
 
 class Kept(MediaSink):
@@ -114,7 +106,7 @@ def test_the_arenas_of_rings_are_told_apart_from_other_memory() -> None:
     after = Use.of(os.getpid())
     assert after.arenas - before.arenas == 3
     assert after.arena_bytes - before.arena_bytes == pytest.approx(2_400_000, abs=50_000)
-    assert after.pss_bytes - before.pss_bytes > 2_400_000 + len(other) // 2
+    assert after.dirty_bytes - before.dirty_bytes > 2_400_000 + len(other) // 2
 
 
 def test_strangers_are_neither_we_nor_the_processes_that_were_named() -> None:
