@@ -24,6 +24,7 @@ ctypedef struct cursor_t:
     uint32_t at                  # bytes of that span already taken
     uint32_t state               # CURSOR_*
     bint joined                  # seq and at stand somewhere; False while waiting for a key span
+    bint caught_up               # has had everything that there was, since it joined or jumped
     uint32_t held_slots          # datagrams: slots that less than one datagram has waited
     int64_t max_lag_ticks        # 90 kHz
     int64_t stall_ns

@@ -3,8 +3,9 @@
 **Join.**  At the newest key span in the ring ("gop"), or at the next one ("next").  The key span's lead-in, made private for the peer, goes first.
 
 **Slot.**  Private bytes first, then everything that is there, in one send.  A datagram transport gets whole datagrams; less than one
-datagram waits up to two slots for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join or a keyframe
-does not leave as one burst.  A peer that takes nothing is tried again at its next slot: no queue, no readiness poll.
+datagram waits up to two slots for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join
+does not leave as one burst, and by eight times the rate for a cursor that has caught up: a keyframe should be out before the next frame comes.  A peer that
+takes nothing is tried again at its next slot: no queue, no readiness poll.
 
 **Fall behind.**  When the lag exceeds the bound, or the writer comes close, and a newer key span exists: finish the span in hand (byte streams), jump there, lead-in
 again.  The rest of that span is set aside first, so that a peer may stand still for longer than the ring holds.  When there is no newer key span the cursor
@@ -27,6 +28,7 @@ from pushcast.transport cimport CLASS_SRT, MAX_PIECES, iovec
 
 cdef enum:
     RATE_HEADROOM = 4                # how much faster than the feed a destination may catch up
+    FRAME_HEADROOM = 8               # and send once it has: a keyframe is out before the next frame comes
     SRT_LEAST_QUARTERS = 6           # the same in quarters for SRT, when many share its budget
     SRT_BYTES_PER_S = 50000000       # of all SRT destinations of a sender that catch up at once: libsrt's thread carries it with room
                                      # to spare; beyond that hundreds of joins at once cost each other packets
@@ -117,6 +119,7 @@ cdef void begin_at(cursor_t* cursor, uint64_t key) noexcept nogil:
     cursor.seq = key
     cursor.at = 0
     cursor.held_slots = 0
+    cursor.caught_up = False
     cursor.joined = True
     cursor.state = CURSOR_RUNNING
     if span.lead == 0:
@@ -212,7 +215,9 @@ cdef size_t budget_bytes(const cursor_t* cursor, int64_t elapsed_ns, uint32_t pe
     cdef uint64_t quarters = 4 * RATE_HEADROOM
     cdef size_t floor = FLOOR_STREAM_BYTES
     cdef size_t by_rate
-    if cursor.transport.class_ == CLASS_SRT and rate:
+    if cursor.caught_up:
+        quarters = 4 * FRAME_HEADROOM
+    elif cursor.transport.class_ == CLASS_SRT and rate:
         quarters = 4 * <uint64_t>SRT_BYTES_PER_S // (rate * max(peers, 1))
         quarters = min(max(quarters, SRT_LEAST_QUARTERS), 4 * RATE_HEADROOM)
     by_rate = <size_t>(quarters * rate // 4 * <uint64_t>(elapsed_ns // 1000) // 1000000)
@@ -248,6 +253,8 @@ cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t u
         blocked(cursor, <int>-taken, now_ns)
         return
     cursor.held_slots = 1 if offered < run else 0
+    if <size_t>taken == offered and run < budget:
+        cursor.caught_up = True
     took_media(cursor, <size_t>taken, now_ns)
 
 
