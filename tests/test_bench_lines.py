@@ -99,6 +99,7 @@ def test_laps_of_many_publishers_are_the_same_bytes_and_time_goes_on() -> None:
 MEMORY = """
 import json, os
 from bench.served import Use
+from pushcast.ring import Ring
 
 before = Use.of(os.getpid())
 rings = [Ring() for _ in range(3)]
