@@ -325,6 +325,25 @@ def test_control_that_was_taken_and_cannot_be_said_is_bounded_too(loop: Loop) ->
     loop.leave(one)
 
 
+def test_words_to_one_that_is_lost_delay_nobody(loop: Loop) -> None:
+    """Replies without end, as to a peer that asks for more than it reads; each span waits for the one before."""
+    ring, lost, pipe = Ring(), Pipe(), Pipe()
+    one, other = destination(ring, lost.transport), destination(ring, pipe.transport)
+    loop.sender.attach(one)
+    loop.sender.attach(other)
+    end = time.monotonic() + DEADLINE_S
+    for number in range(10 * GOP):
+        write(ring, number, number + 1)
+        while other.counters()["media_bytes"] <= number * len(body(0)):
+            assert time.monotonic() < end, f"{number} spans in {DEADLINE_S:.0f} s"
+            for _ in range(1000):
+                with contextlib.suppress(BufferError):
+                    one.control(b"pong")
+        pipe.rest()
+    loop.wait(one, EVENT_LOST)
+    loop.leave(other)
+
+
 def test_leaving_before_any_media_says_the_final_bytes(loop: Loop) -> None:
     ring, pipe = Ring(), Pipe()
     one = destination(ring, pipe.transport)

@@ -2,7 +2,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from pushcast.counters cimport counters_t
-from pushcast.mailbox cimport control_t
 from pushcast.muxer cimport lead_in_t, peer_t
 from pushcast.ring cimport ring_t
 from pushcast.transport cimport transport_t
@@ -34,9 +33,10 @@ ctypedef struct cursor_t:
     uint8_t* private_bytes       # lead-in, control bytes or the rest of a span, to go before anything else; NULL when there are none
     size_t private_size
     size_t private_at
-    control_t* control           # to be said at the next span boundary, oldest first
+    uint8_t* control             # to be said at the next span boundary; NULL when there is nothing
     size_t control_bytes
     int outcome                  # CURSOR_DONE: 0 released in order, else an errno
 
+cdef bint cursor_say(cursor_t* cursor, uint8_t* said, size_t said_bytes) noexcept nogil
 cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil
 cdef void cursor_free(cursor_t* cursor) noexcept nogil

@@ -19,7 +19,7 @@ One thread runs a cursor.  Nothing here allocates, except at a join, at a jump a
 """
 from libc.errno cimport ENOMEM, EOVERFLOW, ETIMEDOUT
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_u32, load_relaxed, store_relaxed
@@ -366,43 +366,39 @@ cdef bint send_private(cursor_t* cursor, int64_t now_ns) noexcept nogil:
     return True
 
 
+cdef bint cursor_say(cursor_t* cursor, uint8_t* said, size_t said_bytes) noexcept nogil:
+    """Take over control bytes (NULL: none) to be said.  One that is done says nothing more.  False when there is no memory."""
+    cdef uint8_t* made
+    if said == NULL:
+        return True
+    if cursor.state == CURSOR_DONE:
+        free(said)
+        return True
+    if cursor.control == NULL:
+        cursor.control = said
+        cursor.control_bytes = said_bytes
+        return True
+    made = <uint8_t*>realloc(cursor.control, cursor.control_bytes + said_bytes)
+    if made != NULL:
+        memcpy(made + cursor.control_bytes, said, said_bytes)
+        cursor.control = made
+        cursor.control_bytes += said_bytes
+    free(said)
+    return made != NULL
+
+
 cdef void take_control(cursor_t* cursor) noexcept nogil:
     """Make all waiting control bytes private bytes."""
-    cdef size_t total = 0
-    cdef size_t at = 0
-    cdef control_t* each = cursor.control
-    cdef control_t* following
-    cdef uint8_t* made
-    while each != NULL:
-        total += each.size
-        each = each.next
-    made = <uint8_t*>malloc(total)
-    each = cursor.control
+    cursor.private_bytes = cursor.control
+    cursor.private_size = cursor.control_bytes
+    cursor.private_at = 0
     cursor.control = NULL
     cursor.control_bytes = 0
-    while each != NULL:
-        if made != NULL:
-            memcpy(made + at, <uint8_t*>each + sizeof(control_t), each.size)
-        at += each.size
-        following = each.next
-        free(each)
-        each = following
-    if made == NULL:
-        finish(cursor, ENOMEM)
-        return
-    cursor.private_bytes = made
-    cursor.private_size = total
-    cursor.private_at = 0
 
 
 cdef void cursor_free(cursor_t* cursor) noexcept nogil:
     """Free what a cursor owns; nobody may run it any more."""
-    cdef control_t* each = cursor.control
-    cdef control_t* following
-    while each != NULL:
-        following = each.next
-        free(each)
-        each = following
+    free(cursor.control)
     cursor.control = NULL
     free(cursor.private_bytes)
     cursor.private_bytes = NULL

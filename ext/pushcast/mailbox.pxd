@@ -16,11 +16,6 @@ cdef enum:                       # in the order in which they are told
     LOST = 8
     RELEASED = 16
 
-ctypedef struct control_t:
-    control_t* next
-    size_t size
-    # the bytes follow
-
 ctypedef struct letter_t:        # one for each destination; everything under the lock
     void* owner
     uint32_t commands            # COMMAND_* not yet taken
@@ -28,9 +23,9 @@ ctypedef struct letter_t:        # one for each destination; everything under th
     int event_code
     bint closed                  # RELEASED was reported: commands come too late
     int64_t drain_ms
-    control_t* said              # control bytes not yet taken, oldest first
-    control_t** said_end
+    uint8_t* said                # control bytes not yet taken
     size_t said_bytes
+    size_t said_space
     letter_t* next_command
     letter_t* next_event
 
@@ -38,7 +33,7 @@ ctypedef struct order_t:         # what was asked of one destination
     void* owner                  # NULL: nothing more
     uint32_t commands
     int64_t drain_ms
-    control_t* said
+    uint8_t* said                # to be freed
     size_t said_bytes
 
 ctypedef struct event_t:

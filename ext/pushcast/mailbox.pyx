@@ -5,17 +5,17 @@ said to it or about it: commands and events are bits, and of overload only the l
 """
 from libc.errno cimport ENOBUFS, ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from pushcast.wakeup cimport (
-    close_fd, new_eventfd, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, wake,
+    close_fd, mutex_init, new_eventfd, pthread_mutex_destroy, pthread_mutex_lock, pthread_mutex_unlock, wake,
 )
 
 
 cdef bint mailbox_init(mailbox_t* box) noexcept nogil:
     """False when no file descriptor is left; to be freed in any case."""
-    pthread_mutex_init(&box.lock, NULL)
+    mutex_init(&box.lock)
     box.commands = NULL
     box.events = NULL
     box.commands_end = &box.commands
@@ -33,16 +33,12 @@ cdef void mailbox_free(mailbox_t* box) noexcept nogil:
 
 cdef void letter_init(letter_t* letter, void* owner) noexcept nogil:
     letter.owner = owner
-    letter.said_end = &letter.said
 
 
 cdef void letter_free(letter_t* letter) noexcept nogil:
     """Free control bytes that nobody took."""
-    cdef control_t* following
-    while letter.said != NULL:
-        following = letter.said.next
-        free(letter.said)
-        letter.said = following
+    free(letter.said)
+    letter.said = NULL
 
 
 cdef int post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_ms, const uint8_t* said, size_t said_bytes) noexcept nogil:
@@ -51,33 +47,40 @@ cdef int post(mailbox_t* box, letter_t* letter, uint32_t command, int64_t drain_
     0, or why nothing of the bytes goes with it: ENOMEM, or ENOBUFS when too many wait already.  COMMAND_CONTROL alone is not asked for without them.  A
     destination that was released is asked nothing any more.
     """
-    cdef control_t* item = NULL
+    cdef bint first = False
     cdef int code = 0
-    if said_bytes:
-        item = <control_t*>malloc(sizeof(control_t) + said_bytes)
-        if item == NULL:
-            code = ENOMEM
-        else:
-            item.next = NULL
-            item.size = said_bytes
-            memcpy(<uint8_t*>item + sizeof(control_t), said, said_bytes)
     pthread_mutex_lock(&box.lock)
     if not letter.closed:
-        if item != NULL and letter.said_bytes + said_bytes > MAX_SAID_BYTES:
-            code = ENOBUFS
-        elif item != NULL:
-            letter.said_bytes += said_bytes
-            letter.said_end[0] = item
-            letter.said_end = &item.next
-            item = NULL
+        code = add_said(letter, said, said_bytes)
         if command & COMMAND_DETACH:
             letter.drain_ms = drain_ms
         if code == 0 or command != COMMAND_CONTROL:
+            first = box.commands == NULL
             enlist(box, letter, command)
     pthread_mutex_unlock(&box.lock)
-    free(item)
-    wake(box.wake_fd)
+    if first:
+        wake(box.wake_fd)
     return code
+
+
+cdef int add_said(letter_t* letter, const uint8_t* said, size_t said_bytes) noexcept nogil:
+    """Under the lock: 0, ENOMEM or ENOBUFS.  One buffer for all that waits: an allocation for each would have both threads wait for the allocator."""
+    cdef size_t wanted = letter.said_bytes + said_bytes
+    cdef uint8_t* made
+    if said_bytes == 0:
+        return 0
+    if wanted > MAX_SAID_BYTES:
+        return ENOBUFS
+    if wanted > letter.said_space:
+        wanted = max(wanted, 2 * letter.said_space)
+        made = <uint8_t*>realloc(letter.said, wanted)
+        if made == NULL:
+            return ENOMEM
+        letter.said = made
+        letter.said_space = wanted
+    memcpy(letter.said + letter.said_bytes, said, said_bytes)
+    letter.said_bytes += said_bytes
+    return 0
 
 
 cdef void enlist(mailbox_t* box, letter_t* letter, uint32_t command) noexcept nogil:
@@ -124,8 +127,8 @@ cdef order_t next_order(mailbox_t* box) noexcept nogil:
         order.said_bytes = letter.said_bytes
         letter.commands = 0
         letter.said = NULL
-        letter.said_end = &letter.said
         letter.said_bytes = 0
+        letter.said_space = 0
     pthread_mutex_unlock(&box.lock)
     return order
 

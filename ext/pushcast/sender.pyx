@@ -20,9 +20,9 @@ from libc.string cimport memset
 
 from pushcast.atomics cimport load_acquire, store_release
 from pushcast.counters cimport CounterTable, counters_t
-from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_slot
+from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_say, cursor_slot
 from pushcast.mailbox cimport (
-    COMMAND_ATTACH, COMMAND_CONTROL, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, control_t, event_t,
+    COMMAND_ATTACH, COMMAND_CONTROL, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, event_t,
     letter_free, letter_init, mailbox_free, mailbox_init, next_event, next_order, order_t, post, report,
 )
 from pushcast.monotonic cimport monotonic_ns
@@ -236,21 +236,23 @@ cdef class Sender:
     # What follows runs on the sender's thread.
 
     cdef void loop(self) noexcept nogil:
+        cdef int64_t armed_slot = 0
         cdef int why
         while True:
-            if self.population:
-                self.due_slot = self.next_slot()
+            self.due_slot = self.next_slot() if self.population else 0
+            if self.due_slot != armed_slot:
                 arm_timer(self.timer_fd, self.due_slot * SLOT_NS)
+                armed_slot = self.due_slot
             why = wait_for(self.timer_fd, self.mail.wake_fd)
             if why & 2:
                 drain_fd(self.mail.wake_fd)
                 if load_acquire(&self.stopping):
                     return
                 self.take_orders()
-            if why & 1 and self.population:
+            # The clock decides, not the timer: orders that never cease would find it armed again, and never due.
+            if self.population and monotonic_ns() >= self.due_slot * SLOT_NS:
                 self.run_slots()
             if self.population == 0:
-                arm_timer(self.timer_fd, 0)
                 store_release(&self.busy_permille, 0)
 
     cdef int64_t next_slot(self) noexcept nogil:
@@ -342,12 +344,10 @@ cdef class Sender:
 
     cdef void obey(self, dest_t* dest, const order_t* order) noexcept nogil:
         """Carry out what was asked of one destination."""
-        cdef control_t** end = &dest.cursor.control
-        while end[0] != NULL:
-            end = &end[0].next
-        end[0] = order.said
-        dest.cursor.control_bytes += order.said_bytes
+        cdef bint said = cursor_say(&dest.cursor, order.said, order.said_bytes)
         if order.commands & COMMAND_ATTACH and not self.enter(dest):
+            self.lose(dest, ENOMEM)
+        if not said and dest.cursor.state != CURSOR_DONE:
             self.lose(dest, ENOMEM)
         if dest.cursor.control_bytes > MAX_SAID_BYTES and dest.cursor.state != CURSOR_DONE:
             self.lose(dest, ENOBUFS)
@@ -374,6 +374,7 @@ cdef class Sender:
         if self.population == 0:
             self.judged_ns = dest.cursor.last_slot_ns
             self.last_slot = self.judged_ns // SLOT_NS
+            self.due_slot = self.last_slot + 1
         self.population += 1
         return True
 

@@ -4,6 +4,13 @@ All inline in C.  Times are nanoseconds of CLOCK_MONOTONIC; file descriptors are
 """
 from libc.stdint cimport int64_t
 
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_destroy(pthread_mutex_t* mutex)
+    int pthread_mutex_lock(pthread_mutex_t* mutex)
+    int pthread_mutex_unlock(pthread_mutex_t* mutex)
+
 cdef extern from *:
     """
     #include <errno.h>
@@ -21,7 +28,7 @@ cdef extern from *:
     }
     static void wakeup_drain_fd(int fd) {
         uint64_t count;
-        while (read(fd, &count, sizeof count) > 0) {}
+        while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
     }
     static void wakeup_wake(int fd) {
         uint64_t one = 1;
@@ -31,6 +38,13 @@ cdef extern from *:
         struct pollfd fds[2] = {{timer_fd, POLLIN, 0}, {wake_fd, POLLIN, 0}};
         if (poll(fds, 2, -1) < 0) return 0;
         return (fds[0].revents ? 1 : 0) | (fds[1].revents ? 2 : 0);
+    }
+    static void wakeup_mutex_init(pthread_mutex_t *mutex) {
+        pthread_mutexattr_t spins;
+        pthread_mutexattr_init(&spins);
+        pthread_mutexattr_settype(&spins, PTHREAD_MUTEX_ADAPTIVE_NP);
+        pthread_mutex_init(mutex, &spins);
+        pthread_mutexattr_destroy(&spins);
     }
     static int wakeup_new_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
     static int wakeup_new_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
@@ -44,14 +58,8 @@ cdef extern from *:
     int wait_for "wakeup_wait_for"(int timer_fd, int wake_fd) noexcept nogil
     void drain_fd "wakeup_drain_fd"(int fd) noexcept nogil
     void wake "wakeup_wake"(int fd) noexcept nogil
+    # For locks held for a few pointers: who waits spins first.  Asleep it would lose every race against a thread that comes back at once.
+    void mutex_init "wakeup_mutex_init"(pthread_mutex_t* mutex) noexcept nogil
 
 cdef extern from "<unistd.h>" nogil:
     int close_fd "close"(int fd)
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t* mutex, void* attributes)
-    int pthread_mutex_destroy(pthread_mutex_t* mutex)
-    int pthread_mutex_lock(pthread_mutex_t* mutex)
-    int pthread_mutex_unlock(pthread_mutex_t* mutex)

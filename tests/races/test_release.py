@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from pushcast.muxer import Muxer
 from pushcast.ring import Ring
-from pushcast.sender import EVENT_RELEASED, Destination
 from races.fleet import Fleet
 from races.peers import udp_pair
 
@@ -20,18 +18,14 @@ def test_replies_go_on_until_the_release_is_read() -> None:
     ring = Ring()
     transport, far = udp_pair()
     with far, Fleet(1) as fleet:
-        sender = fleet.senders[0]
         end = time.monotonic() + DEADLINE_S
         for _ in range(ROUNDS):
-            destination = Destination(ring, Muxer(), transport)
-            sender.attach(destination)
-            sender.detach(destination, b"bye", 0)
-            told: list[int] = []
-            while not told:
+            destination = fleet.attach(ring, transport)
+            fleet.detach(destination, b"bye", 0)
+            while destination not in fleet.released:
                 assert time.monotonic() < end, "a destination is never released"
                 with contextlib.suppress(BufferError):  # a thread without a core for a while takes none of them
                     destination.control(b"reply")
-                told = [kind for _, kind, _ in sender.events() if kind == EVENT_RELEASED]
-            del destination
-        assert sender.population_count == 0
+                fleet.look(0.0)
+            del fleet.released[destination], destination
     transport.close()
