@@ -43,8 +43,8 @@ from pushcast.rtmp.events import (  # noqa: E402
 
 
 def wanted(**changed: Any) -> Wanted:
-    usual: dict[str, Any] = {"protocols": ("rtmp", "udp", "srt"), "destinations": (200,), "participants": ()}
-    return Wanted(**{**usual, "rounds": 5, "window_s": 10.0, **changed})
+    usual: dict[str, Any] = {"protocols": tuple(plan.ORDER), "destinations": (200,), "participants": ()}
+    return Wanted(**{**usual, "rounds": 5, "window_s": 6.0, **changed})
 
 
 def run(participant: str, number: int, cpu: float | None, **changed: Any) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_each_round_has_everybody_who_is_compared_next_to_each_other() -> None:
     assert set(places) == set(itertools.product(range(3), plan.ORDER, (200, 400)))
     for (_, protocol, _), names in places.items():
         assert names == [name for name in plan.ORDER[protocol] if name in names]
-        assert {name.partition("-")[0] for name in names} >= {"pushcast", "engine", "floor"}
+        assert {name.partition("-")[0] for name in names} >= {"pushcast", "floor"}
 
 
 def test_what_runs_less_often_is_listed_with_a_reason_and_nothing_else_is_missing() -> None:
@@ -90,7 +90,7 @@ def test_at_200_and_400_only_the_slowest_runs_are_fewer() -> None:
     limited = plan.shortened(wanted(destinations=(200, 400)))
     assert {(row["protocol"], row["participant"], row["destinations"]) for row in limited} == {
         ("srt", "ffmpeg-tee", 400),
-        *itertools.product(plan.ORDER, ["ffmpeg-n"], [200, 400]),
+        *itertools.product(("rtmp", "udp", "srt"), ["ffmpeg-n"], [200, 400]),
     }
 
 
@@ -207,7 +207,7 @@ def test_a_silence_that_lasts_until_the_mark_is_a_gap_and_the_next_mark_begins_a
 
 
 def test_a_publisher_of_ours_is_answered_and_acknowledged() -> None:
-    connection, size = ClientConnection(), 2_000_000
+    connection, size = ClientConnection(), 4_000_000
 
     def next_event(sender: socket.socket) -> Event:
         while (event := connection.next_event()) is None:

@@ -9,10 +9,16 @@ from bench.page.files import Data
 from bench.page.tables import NOTHING, number, paragraph, spread, table
 from bench.peers import plan, report
 
-TITLES = {"rtmp": "RTMP", "udp": "MPEG-TS over UDP", "srt": "SRT"}
+TITLES = {
+    "rtmp": "RTMP",
+    "udp": "MPEG-TS over UDP",
+    "udp-apart": "MPEG-TS over UDP to receivers without UDP_GRO",
+    "srt": "SRT",
+}
 SAME = {
     "rtmp": "one `send` for each destination and interval",
     "udp": "one `send` for each destination and interval, which the kernel cuts into datagrams",
+    "udp-apart": "one `send` for each destination and interval, which the kernel cuts into datagrams",
     "srt": "libsrt, a local port for each 250 sockets",
 }
 PREFERRED = 400
@@ -39,6 +45,7 @@ def _protocol(compared: Comparison, protocol: str) -> list[str]:
             pushcast's source, muxer, ring and sender in a process without server.
             """
         ),
+        *_receivers(compared, protocol),
         f"![CPU per Gbit against the number of {TITLES[protocol]} pushes](performance/cpu-{protocol}.svg)",
         "CPU milliseconds per Gbit delivered, median of the rounds (low..high):",
         _matrix(compared, protocol, counts),
@@ -47,6 +54,34 @@ def _protocol(compared: Comparison, protocol: str) -> list[str]:
         f"With {shown} pushes:",
         _others(compared, protocol, shown),
         _everything(compared, protocol, counts),
+    ]
+
+
+def _receivers(compared: Comparison, protocol: str) -> list[str]:
+    """What the receivers of datagrams are, and how much of the figures is theirs."""
+    if protocol == "udp":
+        return [
+            paragraph(
+                """
+                The receivers of everybody take the datagrams of one send together (`UDP_GRO`). On loopback a send that
+                goes to one which does not is cut apart in the sender's time, which is a network card's or the far
+                host's work elsewhere: the section behind this one has the figures with such receivers.
+                """
+            )
+        ]
+    floor = compared.rows.get((protocol, PREFERRED, "floor-20"))
+    rival = compared.rows.get((protocol, PREFERRED, "gstreamer"))
+    if protocol != "udp-apart" or not floor or not rival:
+        return []
+    share = floor["cpu_ms_per_gbit"]["median"] / rival["cpu_ms_per_gbit"]["median"]
+    return [
+        paragraph(
+            f"""
+            The same as above, but each receiver takes datagram by datagram, and the sender pays for that on loopback:
+            the floor alone takes {share:.2f} of GStreamer's CPU with {PREFERRED} pushes, and no sender that makes one
+            send for each destination and interval can take less.
+            """
+        )
     ]
 
 

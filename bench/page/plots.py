@@ -18,6 +18,7 @@ from bench.page.comparison import TITLES
 from bench.page.drawing import Curve, drawn
 from bench.page.figures import Comparison, label, runs
 from bench.page.files import Sources
+from bench.peers.plan import WIRES
 
 SERVED = ("pushcast", "nginx-rtmp", "gstreamer", "ffmpeg-tee", "ffmpeg-n")
 DECADES = (1, 10, 100, 1000)
@@ -68,7 +69,7 @@ def _cpu(compared: Comparison, protocol: str, path: Path) -> None:
 
 def _side_by_side(compared: Comparison, metric: str, unit: float, unit_name: str, path: Path) -> None:
     """One panel for each protocol, the same scale in all."""
-    protocols = compared.protocols()
+    protocols = [protocol for protocol in compared.protocols() if protocol not in WIRES]
     with drawn(path, 1, len(protocols), 3.2) as (figure, panels):
         for protocol, panel in zip(protocols, panels, strict=True):
             for participant in compared.participants(protocol, SERVED):

@@ -5,6 +5,7 @@
 What is compared
     rtmp   nginx-rtmp `push`, ffmpeg tee, ffmpeg one process per push (``ffmpeg-n``)
     udp    GStreamer multiudpsink, ffmpeg tee, ffmpeg-n (MPEG-TS, 1316-byte datagrams)
+    udp-apart   GStreamer and ffmpeg tee once more, with receivers that take each datagram by itself
     srt    ffmpeg tee, ffmpeg-n (MPEG-TS, live mode, latency 120 ms)
     all    ``pushcast-T``: the whole server, pushes by REST; ``engine-T``: its source, feed and sender without server;
            ``floor-T``: a bare loop of sends.  T is the interval between two sends to a destination in ms.
@@ -16,6 +17,9 @@ What is fair and what is not
     and sinks are processes of their own and not in it; their CPU is listed for each run.
     On loopback a send also does the receiver's half of the network stack, so every figure holds that; the floors show
     how much it is.  The sinks look for new bytes at most once a millisecond, so that nobody pays much for waking them.
+    Receivers of datagrams take those of one send together (UDP_GRO).  For one that does not, loopback cuts a send apart
+    in the sender's time, half of what pushcast and the floor then take; elsewhere a network card or the far host does.
+    udp-apart has such receivers, so that both are seen.
     nginx-rtmp and pushcast are servers: both are fed over RTMP by the same command (ffmpeg -re -stream_loop -1
     -c copy), and taking that in is part of their CPU.  nginx has one worker, since `push` lives in the worker that
     takes the stream, and chunks of 64 KiB, the cheapest setting found.  ffmpeg reads the clip itself, in real time,

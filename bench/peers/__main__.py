@@ -67,7 +67,7 @@ def _options() -> tuple[Wanted, Path | None]:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, 50 destinations, windows of 5 s")
     parser.add_argument("--rounds", type=int, help="default 5 (quick: 1)")
-    parser.add_argument("--window-s", type=float, help="default 10 (quick: 5)")
+    parser.add_argument("--window-s", type=float, help="default 6 (quick: 5)")
     parser.add_argument("--protocols", default=",".join(plan.ORDER))
     parser.add_argument("--destinations", help="default 1,50,200,400,1000 (quick: 50)")
     parser.add_argument("--participants", default="", help="by name, or pushcast, engine, floor; default all")
@@ -85,7 +85,7 @@ def _options() -> tuple[Wanted, Path | None]:
             destinations=tuple(map(int, options.destinations.split(","))) if options.destinations else usual,
             participants=participants,
             rounds=options.rounds or (1 if options.quick else 5),
-            window_s=options.window_s or (5.0 if options.quick else 10.0),
+            window_s=options.window_s or (5.0 if options.quick else 6.0),
         ),
         options.output,
     )
@@ -101,7 +101,7 @@ def _run_all(todo: list[Turn], wanted: Wanted, result: dict[str, Any], output: P
         if turn.repeat and time.monotonic() - began > MOST_S:
             print("the rest of the disturbed runs is not repeated: the time is over", flush=True)
             break
-        run = measure(turn, participants[turn.protocol, turn.participant], known, wanted.window_s)
+        run = measure(turn, participants[plan.wire(turn.protocol), turn.participant], known, wanted.window_s)
         result["runs"].append(run)
         result["summary"] = report.summary(result["runs"])
         _write(result, output)

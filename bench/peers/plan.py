@@ -12,10 +12,13 @@ ORDER = {
         *("pushcast-200", "floor-200", "engine-200", "ffmpeg-n"),
     ),
     "udp": ("gstreamer", "pushcast-20", "floor-20", "engine-20", "ffmpeg-tee", "ffmpeg-n"),
+    "udp-apart": ("gstreamer", "pushcast-20", "floor-20", "ffmpeg-tee"),
     "srt": ("ffmpeg-tee", "pushcast-20", "floor-20", "engine-20", "ffmpeg-n"),
 }
+# What is on the wire, where a protocol is only a name for the same with other receivers.
+WIRES = {"udp-apart": "udp"}
 QUICK_DESTINATIONS = (50,)
-DESTINATIONS = (1, 50, 200, 400, 1000)
+DESTINATIONS = (1, 50, 100, 200, 400, 1000)
 AROUND_S = 2.5  # the sink, 2 s of the right rate, the end
 BACKLOG_S = 20.0  # how long a slow starter's backlog is waited for
 START_S = {"pushcast": 1.7, "nginx": 0.6, "engine": 0.6, "floor": 0.0, "gstreamer": 0.0, "ffmpeg": 0.5}
@@ -37,16 +40,29 @@ class Limit:
         return named and protocol in self.protocols and self.least <= count <= self.most
 
 
-ALL = ("rtmp", "udp", "srt")
+ALL = ("rtmp", "udp", "udp-apart", "srt")
 MANY = 10**6
 ONLY_MEMORY = "one destination is there for the slope of memory only"
 SHOWS_NO_MORE = "shown at 200 and 400"
 SLOW = "far from the others at any number"
+FOR_COST = "there for the cost of a push at 1000 beside that at 100"
+FOR_RECEIVERS = "there for what the receivers change"
 LIMITS = (
     *(Limit(ALL, name, 1, 1, 2, ONLY_MEMORY) for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "pushcast")),
     *(Limit(ALL, name, 1, 199, 1, SHOWS_NO_MORE) for name in ("engine", "floor")),
     *(Limit(ALL, name, 1, 1, 0, ONLY_MEMORY) for name in ("engine", "floor")),
     *(Limit(ALL, name, 2, 199, 3, SHOWS_NO_MORE) for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "pushcast")),
+    *(
+        Limit(ALL, name, 100, 100, 0, FOR_COST)
+        for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "ffmpeg-n", "engine")
+    ),
+    Limit(("srt",), "pushcast", 100, 100, 0, FOR_COST),
+    Limit(("srt",), "floor", 100, 100, 0, FOR_COST),
+    *(
+        Limit(("udp-apart",), name, least, most, 0, FOR_RECEIVERS)
+        for name in ("gstreamer", "ffmpeg-tee", "pushcast", "floor")
+        for least, most in ((1, 199), (401, MANY))
+    ),
     Limit(ALL, "ffmpeg-n", 1, 1, 1, ONLY_MEMORY),
     Limit(ALL, "ffmpeg-n", 2, 199, 2, SLOW),
     Limit(ALL, "ffmpeg-n", 200, 399, 1, "14 MiB and a process each, 1.2 cores and more at 200"),
@@ -84,6 +100,11 @@ class Wanted:
     def takes(self, participant: str) -> bool:
         """Names are those of the table, or their part before the dash that all intervals share."""
         return not self.participants or bool({participant, participant.partition("-")[0]} & {*self.participants})
+
+
+def wire(protocol: str) -> str:
+    """rtmp, udp or srt."""
+    return WIRES.get(protocol, protocol)
 
 
 def turns(wanted: Wanted) -> Iterator[Turn]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.peers.clips import Rates
 from bench.peers.participant import Job, Participant, Running
-from bench.peers.plan import Turn
+from bench.peers.plan import Turn, wire
 from bench.peers.processes import Machine, TreeSize, TreeTimes
 from bench.peers.sinks import Mark, Sink, sink
 
@@ -50,9 +50,10 @@ class Look:
 
 def measure(turn: Turn, participant: Participant, rates: Rates, window_s: float) -> dict[str, Any]:
     """One row of ``runs`` (see the package's docstring)."""
-    start_limit_s = participant.start_limit_s(turn.protocol, turn.destinations)
+    protocol = wire(turn.protocol)
+    start_limit_s = participant.start_limit_s(protocol, turn.destinations)
     lasts_s = start_limit_s + SETTLE_LIMIT_S + window_s + CLOSING_S
-    nominal = rates.nominal(turn.protocol, participant.muxer)
+    nominal = rates.nominal(protocol, participant.muxer)
     row: dict[str, Any] = {
         "protocol": turn.protocol,
         "participant": turn.participant,
@@ -65,7 +66,7 @@ def measure(turn: Turn, participant: Participant, rates: Rates, window_s: float)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         receiving = stack.enter_context(sink(turn.protocol, turn.destinations, plain=participant.plain))
-        job = Job(turn.protocol, turn.destinations, receiving.ports, folder, lasts_s)
+        job = Job(protocol, turn.destinations, receiving.ports, folder, lasts_s)
         running = stack.enter_context(participant.running(job))
         row |= _start(receiving, running, turn.destinations, start_limit_s)
         row |= _settle(receiving, nominal * turn.destinations)

@@ -79,8 +79,8 @@ class Sink:
 
 def command(protocol: str, count: int, *, plain: bool) -> list[str]:
     """The receiver of a protocol; ``plain`` is RTMP's bytes without a handshake before them."""
-    if protocol == "udp":
-        return [str(build.program("discard_ports")), str(count)]
+    if protocol in ("udp", "udp-apart"):
+        return [str(build.program("discard_ports")), str(count), *(["gro"] if protocol == "udp" else [])]
     if protocol == "srt":
         return [str(build.program("fast_srt"))]
     return [str(build.program("discard_tcp")), *([] if plain else ["rtmp"])]
