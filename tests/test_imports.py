@@ -25,7 +25,7 @@ EXTENSION_LAYERS = [
     ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "mailbox", "verifypsi", "verifypes", "verifyflv"],
     ["sps", "pes", "muxer", "srtconnector", "srttransport", "overload", "wheel", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor", "mediasocket"],
-    ["mpegts", "flv", "sinktcp", "sinksrt"],
+    ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
     ["source", "sender", "sinkrtmp"],
     ["flvinput"],
 ]

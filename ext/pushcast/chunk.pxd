@@ -101,6 +101,7 @@ cdef class ChunkReader:
     cpdef list receive(self, data)
     cdef list receive_bytes(self, const uint8_t* p, size_t size)
     cdef int consume(self, const uint8_t* p, size_t size, list messages) except -1
+    cdef bint between_messages(self) noexcept nogil
     cdef Py_ssize_t find(self, uint32_t csid) noexcept nogil
     cdef Py_ssize_t add(self, uint32_t csid) except -1
     cdef size_t header_size(self, const uint8_t* p, size_t size) noexcept nogil

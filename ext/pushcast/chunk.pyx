@@ -171,6 +171,16 @@ cdef class ChunkReader:
             self.consume(rest, left, messages)
         return 0
 
+    cdef bint between_messages(self) noexcept nogil:
+        """Nothing is under way: what comes next begins with a chunk header that begins a message."""
+        cdef size_t i
+        if self.current >= 0 or self.header_filled:
+            return False
+        for i in range(self.stream_count):
+            if self.streams[i].underway:
+                return False
+        return True
+
     cdef Py_ssize_t find(self, uint32_t csid) noexcept nogil:
         cdef size_t i
         for i in range(self.stream_count):

@@ -10,6 +10,7 @@ cdef extern from "<sys/epoll.h>" nogil:
         epoll_data_t data
     int EPOLLIN
     int EPOLL_CTL_ADD
+    int EPOLL_CTL_DEL
     int EPOLL_CLOEXEC
     int epoll_create1(int flags)
     int epoll_ctl(int epfd, int op, int fd, epoll_event* event)

@@ -1,13 +1,13 @@
-"""MediaSocket: the callback of an event loop for the socket of a publisher whose media flows.
+"""MediaSocket: the socket of a publisher whose media flows.
 
-Nearly every read brings media and nothing else, which the chunk reader hands to its sink in C.  A call of this object runs no line of Python then; what it
-brings besides, and what must be answered, is told to its owner.
+Nearly every read brings media and nothing else, which the chunk reader hands to its sink in C, without a line of Python; what it brings besides, and
+what must be answered, is told to its owner, on the thread that reads (intake.pyx).
 
 All of them read into one buffer, for what a read brought is used up before the next one begins: a second of 8 Mbit/s in 8 reads.
 """
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t
 
 import os
 
@@ -15,15 +15,20 @@ from pushcast.chunk cimport ChunkReader
 
 cdef extern from "<sys/socket.h>" nogil:
     Py_ssize_t recv(int fd, void* buffer, size_t size, int flags)
+    int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
     enum:
         MSG_DONTWAIT
+        SOL_SOCKET
+        SO_RCVLOWAT
 
 cdef extern from "<unistd.h>" nogil:
     int close_fd "close"(int fd)
 
 cdef enum:
     READ_BYTES = 128 * 1024
-    READS_A_CALL = 8             # what one publisher may have of the loop's time
+    # Encoders send a chunk's header alone and the message right behind it: 12 bytes, of which nothing can be made.  A message has more.
+    HEADER_AND_MORE = 13
+    READS_A_CALL = 8             # what one publisher may have of the thread's time
 
 cdef uint8_t buffer[READ_BYTES]
 
@@ -32,13 +37,15 @@ cdef uint8_t buffer[READ_BYTES]
 cdef class MediaSocket:
     """MediaSocket(fd, reader, attend, end)
 
-    ``attend(messages)``: something came that is no media for the reader's sink (the list may be empty), or ``attend_at`` bytes have come.
+    ``attend(messages)``: something came that is no media for the reader's sink (the list may be empty), or ``attend_at`` bytes have come; the
+    owner sets ``attend_at`` anew then.
     ``end(error)``: the peer closed (None), the socket failed (OSError), or what came cannot be taken (whatever the reader raised); nothing
     is read after that.  ``fd``: a connected socket, owned from here on.
     """
 
     def __cinit__(self, int fd, ChunkReader reader not None, attend not None, end not None):
         self.fd = fd
+        self.low_water = 1
         self.reader = reader
         self.attend = attend
         self.end = end
@@ -47,15 +54,17 @@ cdef class MediaSocket:
         if self.fd >= 0:
             close_fd(self.fd)
 
-    def __call__(self):
-        """The socket is readable: read until there is nothing left, within READS_A_CALL.
-
-        To the end, because a loop may tell only once of data with a reset behind it.
-        """
+    cdef bint read_all(self) except -1:
+        """The socket is readable: read what is there, within READS_A_CALL.  False when nothing will come any more."""
         cdef int reads
         for reads in range(READS_A_CALL):
             if self.ended or not self.read():
-                return
+                break
+        return not self.ended
+
+    def __call__(self):
+        """The same for those who have it in Python."""
+        return self.read_all()
 
     cdef bint read(self) except -1:
         """True when there may be more."""
@@ -68,12 +77,20 @@ cdef class MediaSocket:
             return False
         try:
             messages = self.reader.receive_bytes(buffer, <size_t>size)
+            if messages or self.reader.bytes_received >= self.attend_at:
+                self.attend_at = UINT64_MAX
+                self.attend(messages)
         except Exception as error:
             self.stop(error)
             return False
-        if messages or self.reader.bytes_received >= self.attend_at:
-            self.attend(messages)
-        return True
+        self.await_bytes(HEADER_AND_MORE if self.reader.between_messages() else 1)
+        return size == READ_BYTES    # else there is nothing left, or the socket is ready again
+
+    cdef void await_bytes(self, int least) noexcept:
+        """Be woken when so many have come, or by the end; a kernel that does not take it wakes for each."""
+        if least != self.low_water and not self.ended:
+            self.low_water = least
+            setsockopt(self.fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(int))
 
     cdef int stop(self, error) except -1:
         self.ended = True
@@ -81,7 +98,7 @@ cdef class MediaSocket:
         return 0
 
     def close(self):
-        """Read no more and tell nothing; the loop must have forgotten the descriptor before.  A second call does nothing."""
+        """Read no more and tell nothing; the intake must have forgotten it before.  A second call does nothing."""
         self.ended = True
         if self.fd >= 0:
             os.close(self.fd)

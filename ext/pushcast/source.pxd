@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from pushcast.frame cimport Frame
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport Ring
+from pushcast.wakeup cimport pthread_mutex_t
 
 cdef enum:
     MAX_TRACKS = 32
@@ -41,6 +42,7 @@ cdef class Source:
     cdef readonly bint ended
     cdef dict feeds              # FeedKey -> Feed
     cdef list writers            # the feeds, replaced as a whole when they change
+    cdef pthread_mutex_t mutex   # of feeds, writers and tracks: frames come on one thread, pushes on another
     cdef Ring frames             # GOP cache: pts + frame of every track, so that a new feed starts with a keyframe
     cdef track_clock_t clocks[MAX_TRACKS]
     cdef int track_count
@@ -55,6 +57,9 @@ cdef class Source:
     cdef readonly uint64_t byte_count
 
     cdef int publish(self, Frame* frame) except -1
+    cdef void _lock(self) noexcept
+    cdef list _publish(self, Frame* frame)
+    cdef Feed _new_feed(self, key)
     cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil
     cdef void _onto_engine_time(self, Frame* frame, track_clock_t* clock) noexcept
     cdef int _remember(self, const Frame* frame) except -1

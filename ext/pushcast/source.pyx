@@ -8,7 +8,8 @@ earlier source of the same stream name ended); the distance is then constant, an
 whole.  A jump of the input (3 s back or 10 s ahead) is closed: time goes on at the engine clock, with FRAME_DISCONTINUITY.  DTS grows strictly in
 each track, and no PTS is before its DTS.
 
-Everything here runs on the event loop's thread.
+Frames come on one thread, which may be another one than that of the pushes: a lock, free as a rule, keeps each frame and each change of the feeds
+whole.  Listeners are called on the thread of the frames, when it has the lock no more.
 """
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -20,6 +21,7 @@ from pushcast.frame cimport FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Frame
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
+from pushcast.wakeup cimport mutex_init, pthread_mutex_destroy, pthread_mutex_lock, pthread_mutex_trylock, pthread_mutex_unlock
 
 from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.flv import RtmpMuxer
@@ -95,7 +97,11 @@ cdef class Source:
         self.tracks = ()
         self.feeds = {}
         self.writers = []
+        mutex_init(&self.mutex)
         self.frames = Ring(64 << 20, 1 << 20, 8192, 2000)
+
+    def __dealloc__(self):
+        pthread_mutex_destroy(&self.mutex)
 
     def set_tracks(self, tracks):
         """Say which tracks this source has: once, or again with more tracks before the first feed.  MediaError beyond 32."""
@@ -104,15 +110,19 @@ cdef class Source:
             raise MediaError(f"{len(tracks)} tracks: at most {MAX_TRACKS} are supported")
         if len({track.id for track in tracks}) != len(tracks):
             raise MediaError("two tracks with one id")
-        known = {self.clocks[index].id: self.clocks[index].last_dts for index in range(self.track_count)}
-        for index, track in enumerate(tracks):
-            self.clocks[index].id = track.id
-            self.clocks[index].last_dts = known.get(track.id, INT64_MIN)
-        self.track_count = len(tracks)
         videos = [track for track in tracks if track.kind is Kind.VIDEO]
-        self.has_video = bool(videos)
-        self.key_track = min(videos, key=_track_id).id if videos else 0
-        self.tracks = tracks
+        self._lock()
+        try:
+            known = {self.clocks[index].id: self.clocks[index].last_dts for index in range(self.track_count)}
+            for index, track in enumerate(tracks):
+                self.clocks[index].id = track.id
+                self.clocks[index].last_dts = known.get(track.id, INT64_MIN)
+            self.track_count = len(tracks)
+            self.has_video = bool(videos)
+            self.key_track = min(videos, key=_track_id).id if videos else 0
+            self.tracks = tracks
+        finally:
+            pthread_mutex_unlock(&self.mutex)
 
     def push(self, uint32_t track, int64_t dts, int64_t pts, uint32_t flags, const uint8_t[::1] data not None):
         """Publish one frame: input times at 90 kHz, FRAME_* flags, the access unit or configuration record."""
@@ -130,25 +140,46 @@ cdef class Source:
 
         A feed whose container cannot carry the frame fails alone; what no ring can hold raises MediaError.
         """
+        cdef list failed
+        cdef Feed feed
+        self._lock()
+        try:
+            failed = self._publish(frame)
+        finally:
+            pthread_mutex_unlock(&self.mutex)
+        if failed is not None:
+            for feed, error in failed:
+                feed.fail(error)
+        return 0
+
+    cdef void _lock(self) noexcept:
+        """Whoever has to wait lets go of Python's lock, which the other one needs to come to its end."""
+        if pthread_mutex_trylock(&self.mutex):
+            with nogil:
+                pthread_mutex_lock(&self.mutex)
+
+    cdef list _publish(self, Frame* frame):
+        """Under the lock; returns the feeds that failed, with their errors, as a rule None."""
         if self.ended:
             raise LocalProtocolError("a frame for a source that has ended")
         cdef track_clock_t* clock = self._clock_of(frame.track)
         if clock == NULL:
-            return 0
+            return None
         self._onto_engine_time(frame, clock)
         if frame.flags & FRAME_CONFIG:
             self._replace_config(frame.track, (<const char*>frame.data)[:frame.size])
         self._remember(frame)
         self.frame_count += 1
         self.byte_count += frame.size
+        cdef list failed = None
         cdef Feed feed
         for feed in self.writers:
             try:
                 feed.muxer.write(frame)
             except MediaError as error:
                 self._drop(feed)
-                feed.fail(error)
-        return 0
+                failed = [*(failed or ()), (feed, error)]
+        return failed
 
     cdef _drop(self, Feed feed):
         """Write this feed no more.  The list is made anew: publish may be walking the old one."""
@@ -212,18 +243,27 @@ cdef class Source:
 
     def feed(self, key):
         """The feed of this FeedKey, made and filled from the newest keyframe on if it is the first push that asks; `release` it."""
-        cdef Feed feed = self.feeds.get(key)
-        if feed is None:
-            chosen = [track for track in self.tracks if track.id in key.track_ids]
-            feed = Feed(key, MUXERS[key.container](Ring(), chosen))
-            # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
-            feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
-            self._replay(feed.muxer)
-            if self.ended:
-                feed.ring.end()
-            self.feeds[key] = feed
-            self.writers = list(self.feeds.values())
-        feed.users += 1
+        cdef Feed feed
+        self._lock()
+        try:
+            feed = self.feeds.get(key)
+            if feed is None:
+                feed = self._new_feed(key)
+            feed.users += 1
+        finally:
+            pthread_mutex_unlock(&self.mutex)
+        return feed
+
+    cdef Feed _new_feed(self, key):
+        chosen = [track for track in self.tracks if track.id in key.track_ids]
+        cdef Feed feed = Feed(key, MUXERS[key.container](Ring(), chosen))
+        # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
+        feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
+        self._replay(feed.muxer)
+        if self.ended:
+            feed.ring.end()
+        self.feeds[key] = feed
+        self.writers = list(self.feeds.values())
         return feed
 
     cdef _replay(self, Muxer muxer):
@@ -247,15 +287,23 @@ cdef class Source:
 
     def release(self, Feed feed not None):
         """A push lets go of a feed; the last one out ends it."""
-        feed.users -= 1
-        if feed.users <= 0:
-            self._drop(feed)
+        self._lock()
+        try:
+            feed.users -= 1
+            if feed.users <= 0:
+                self._drop(feed)
+        finally:
+            pthread_mutex_unlock(&self.mutex)
 
     def end(self):
         """The input is gone: no feed gets another frame, and cursors that reach a feed's head are done."""
-        self.ended = True
-        for feed in self.feeds.values():
-            (<Feed>feed).ring.end()
+        self._lock()
+        try:
+            self.ended = True
+            for feed in self.feeds.values():
+                (<Feed>feed).ring.end()
+        finally:
+            pthread_mutex_unlock(&self.mutex)
 
     @property
     def last_dts(self):

@@ -245,7 +245,7 @@ class Push:
                 raise
             finally:
                 link.unwatch()
-                feed.forget(attachment.give_up)
+                feed.forget(attachment.on_feed_failed)
             await self._end_session(stream, link, attachment)
         except EngineError as error:
             self._fail_once(error)
@@ -316,7 +316,7 @@ class Push:
     def _watch(self, feed: Feed, link: Link, attachment: Attachment) -> None:
         """Have whatever ends the session interrupt the push."""
         attachment.lost.add_done_callback(self._on_detached)
-        feed.on_failure(attachment.give_up)
+        feed.on_failure(attachment.on_feed_failed)
         link.on_control = attachment.control
         link.on_lost = self._on_lost
         link.watch()

@@ -143,6 +143,10 @@ class Attachment:
         """Have the sender let go at once, and wait for nothing: the end of a task that was cancelled."""
         self._worker.detach(self._destination, b"", 0)
 
+    def on_feed_failed(self, error: EngineError) -> None:
+        """Give up, told on any thread."""
+        self.lost.get_loop().call_soon_threadsafe(self.give_up, error)
+
     def give_up(self, error: EngineError) -> None:
         """Resolve ``lost`` with this error, unless it is lost already."""
         if not self.lost.done():

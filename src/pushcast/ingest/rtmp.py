@@ -1,8 +1,8 @@
 """RTMP ingest: takes publishers at ``rtmp://host/<app>/<stream>`` and makes streams of them.
 
-The handshake and the commands of a publisher are read through the event loop's transport.  Once its stream is there a
-MediaSocket reads in its place: the chunk reader hands audio and video to the FlvInput in C, and Python sees what is
-neither.
+The handshake and the commands of a publisher are read through the event loop's transport.  Once its stream is there the
+intake's thread reads in its place (intake.pyx): the chunk reader hands audio and video to the FlvInput in C, and the
+event loop hears of what is neither.
 
 Nothing that a publisher sends reaches further than its own connection: the first fault ends it with one line in the
 log.  Until a connection publishes it is worth little: small messages only, a short deadline, and a limit on how many
@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import cast
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from pushcast.chunk import ChunkReader, Message
 from pushcast.errors import Conflict, EngineError, NotFound
 from pushcast.flvinput import FlvInput
+from pushcast.intake import Intake
 from pushcast.log import Prefixed, endpoint, logger, printable
 from pushcast.mediasocket import MediaSocket
 from pushcast.rtmp.events import Accept, Connect, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
@@ -50,6 +52,8 @@ MAX_UNREAD_BYTES = 64 * 1024
 READ_BYTES = 16 * 1024
 MAX_NAME_CHARS = 255
 
+Told = TypeVar("Told")
+
 
 class RtmpIngest:
     """The listening side.  ``port`` 0 binds a free one; ``port`` tells which after ``start``."""
@@ -60,6 +64,8 @@ class RtmpIngest:
         self.port = port
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.refused_strangers = 0
+        self.intake = Intake()
+        self._thread = threading.Thread(target=self.intake.run, name="intake", daemon=True)
         self._connections: set[_PublisherConnection] = set()
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -71,6 +77,7 @@ class RtmpIngest:
         self._server = await loop.create_server(lambda: _PublisherConnection(self), self.host, self.port, backlog=256)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+        self._thread.start()
 
     async def close(self) -> None:
         """Stop listening and end all connections and their streams."""
@@ -87,6 +94,8 @@ class RtmpIngest:
             await self._empty.wait()
         await self._server.wait_closed()
         self._server = None
+        self.intake.stop()
+        await asyncio.to_thread(self._thread.join)
 
     def enter(self, connection: _PublisherConnection) -> bool:
         """Count a new connection; False when there are too many that do not publish."""
@@ -171,21 +180,33 @@ class _PublisherConnection(asyncio.BufferedProtocol):
             self.end(f"internal error: {type(error).__name__}")
 
     def _read_in_c(self) -> None:
-        """From here on the socket is read by a MediaSocket, under a number of its own."""
+        """From here on the intake reads the socket, under a number of its own."""
         assert self._transport is not None
         self._transport.pause_reading()
         fd = os.dup(self._transport.get_extra_info("socket").fileno())
-        self._socket = MediaSocket(fd, self._reader, self._on_messages, self._on_end)
-        self._loop.add_reader(fd, self._socket)
+        self._socket = MediaSocket(fd, self._reader, self._later(self._on_messages), self._later(self._on_end))
+        self._ingest.intake.add(self._socket)
 
     def _stop_reading(self) -> None:
         self._reader.media = None
         socket, self._socket = self._socket, None
         if socket is not None:
-            self._loop.remove_reader(socket.fd)
+            self._ingest.intake.remove(socket)
             socket.close()
 
+    def _later(self, react: Callable[[Told], None]) -> Callable[[Told], None]:
+        """What the intake's thread tells is reacted to on the event loop."""
+        loop = self._loop
+
+        def tell(told: Told) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is there to react
+                loop.call_soon_threadsafe(react, told)
+
+        return tell
+
     def _on_messages(self, messages: list[Message]) -> None:
+        if self._ended_at:
+            return
         with self._bounded():
             self._connection.take_messages(messages)
             self._react()
