@@ -88,7 +88,7 @@ def test_media_and_the_rest_of_several_publishers_arrive_in_order(intake: Intake
         publisher.close()
 
 
-def test_a_header_alone_wakes_nobody_and_is_read_with_its_message(intake: Intake) -> None:
+def test_a_message_in_pieces_is_one_message(intake: Intake) -> None:
     publisher = Publisher()
     intake.add(publisher.socket)
     publisher.send(AUDIO, b"first message")
@@ -97,7 +97,7 @@ def test_a_header_alone_wakes_nobody_and_is_read_with_its_message(intake: Intake
     publisher.far.sendall(message[:12])
     publisher.far.sendall(message[12:])
     assert publisher.told.next() == b"x"
-    publisher.far.sendall(message[:-1])  # less than what it waits for, and then the end
+    publisher.far.sendall(message[:-1])  # and then the end
     publisher.far.close()
     assert publisher.told.next() is None
     publisher.close()

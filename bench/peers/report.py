@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.peers.plan import ORDER
+
 Run = dict[str, Any]
 Key = tuple[str, int, str]  # protocol, destinations, participant
 METRICS = (
@@ -121,7 +123,7 @@ HEADER = (
 def _rows_text(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield from HEADER
     shown: tuple[str, int] | None = None
-    for row in sorted(rows, key=lambda row: (("rtmp", "udp", "srt").index(row["protocol"]), row["destinations"])):
+    for row in sorted(rows, key=lambda row: ([*ORDER].index(row["protocol"]), row["destinations"])):
         if shown and shown != (row["protocol"], row["destinations"]):
             yield ""
         shown = (row["protocol"], row["destinations"])

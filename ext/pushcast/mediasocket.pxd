@@ -15,7 +15,5 @@ cdef class MediaSocket:
     cdef public uint64_t attend_at   # attend at the latest when the reader has received so many bytes
 
     cdef bint read_all(self) except -1
-    cdef int low_water           # SO_RCVLOWAT, as it was set last
     cdef bint read(self) except -1
-    cdef void await_bytes(self, int least) noexcept
     cdef int stop(self, error) except -1

@@ -15,19 +15,14 @@ from pushcast.chunk cimport ChunkReader
 
 cdef extern from "<sys/socket.h>" nogil:
     Py_ssize_t recv(int fd, void* buffer, size_t size, int flags)
-    int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
     enum:
         MSG_DONTWAIT
-        SOL_SOCKET
-        SO_RCVLOWAT
 
 cdef extern from "<unistd.h>" nogil:
     int close_fd "close"(int fd)
 
 cdef enum:
     READ_BYTES = 128 * 1024
-    # Encoders send a chunk's header alone and the message right behind it: 12 bytes, of which nothing can be made.  A message has more.
-    HEADER_AND_MORE = 13
     READS_A_CALL = 8             # what one publisher may have of the thread's time
 
 cdef uint8_t buffer[READ_BYTES]
@@ -45,7 +40,6 @@ cdef class MediaSocket:
 
     def __cinit__(self, int fd, ChunkReader reader not None, attend not None, end not None):
         self.fd = fd
-        self.low_water = 1
         self.reader = reader
         self.attend = attend
         self.end = end
@@ -83,14 +77,9 @@ cdef class MediaSocket:
         except Exception as error:
             self.stop(error)
             return False
-        self.await_bytes(HEADER_AND_MORE if self.reader.between_messages() else 1)
-        return size == READ_BYTES    # else there is nothing left, or the socket is ready again
-
-    cdef void await_bytes(self, int least) noexcept:
-        """Be woken when so many have come, or by the end; a kernel that does not take it wakes for each."""
-        if least != self.low_water and not self.ended:
-            self.low_water = least
-            setsockopt(self.fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(int))
+        # Of a message that has begun the rest is on its way: encoders send a chunk's header alone and its bytes right behind it.  A low-water mark
+        # would spare that first read, but the read is what has the kernel acknowledge the header, which Nagle's algorithm waits for at the sender.
+        return size == READ_BYTES or not self.reader.between_messages()
 
     cdef int stop(self, error) except -1:
         self.ended = True
