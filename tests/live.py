@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
+from pushcast.audit import AuditLog
+from pushcast.desired import Desired
 from pushcast.egress import PROTOCOLS, Link
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import EngineError
+from pushcast.events import Events
+from pushcast.ingest.pull import Pulls
 from pushcast.media import Codec, Track
-from pushcast.push import PushSettings
 from pushcast.scheduler import Scheduler
+from pushcast.settings import PushSettings
 from pushcast.source import Clock, Source
+from pushcast.statistics import Statistics
+from pushcast.store import Store
 from pushcast.stream import Registry, Stream
 
 TRACKS = (
@@ -152,6 +160,30 @@ class Engine:
     async def close(self) -> None:
         await self.scheduler.close()
         await self.fanout.close()
+
+
+class Kept(Engine):
+    """The same with a store, in a folder of its own unless one is given."""
+
+    def __init__(self, apps: dict[str, tuple[str, ...]] | None = None, folder: Path | None = None) -> None:
+        super().__init__(apps)
+        self._temporary = tempfile.TemporaryDirectory() if folder is None else None
+        kept = Path(self._temporary.name) if self._temporary is not None else folder
+        assert kept is not None
+        self.store = Store(kept)
+        self.audit = AuditLog(kept)
+        self.statistics = Statistics(self.registry, self.scheduler)
+        self.pulls = Pulls(self.registry)
+        self.events = Events(self.scheduler)
+        self.desired = Desired(self.registry, self.scheduler, self.store)
+
+    async def close(self) -> None:
+        await self.pulls.close()
+        await super().close()
+        await self.audit.close()
+        await self.store.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
 
 @contextlib.asynccontextmanager

@@ -94,6 +94,7 @@ POSSIBLE = {
     ("error", "ready"),
     ("error", "stopping"),
     ("stopping", "stopped"),
+    ("stopped", "ready"),
     ("stopping", "ready"),
 }
 

@@ -51,6 +51,13 @@ class Conflict(RequestError):
     status = 409
 
 
+class StoreError(EngineError):
+    """What was asked for cannot be kept, so it is not done."""
+
+    code = "store"
+    status = 503
+
+
 class ConfigError(EngineError):
     """The configuration is wrong: one sentence with the key, what was found and what is allowed."""
 

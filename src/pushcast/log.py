@@ -11,6 +11,9 @@ _SECRET_OPTIONS = frozenset(
 )
 
 
+MASKED = "***"  # what stands where a key or passphrase would
+
+
 def redact(url: str, *, keep_path: bool = True) -> str:
     """The URL without user info and fragment, and with every query value that may be secret replaced by ``***``.
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,9 @@ from pushcast.errors import (
 )
 from pushcast.log import Prefixed, logger, printable
 from pushcast.media import FeedKey, select_tracks
-from pushcast.stream import Name, Stream
+from pushcast.settings import PushSettings
+from pushcast.store import NO_TOTALS, Totals
+from pushcast.stream import Stream
 
 if TYPE_CHECKING:
     from pushcast.source import Feed
@@ -69,29 +72,21 @@ TRANSITIONS = MappingProxyType(
         PushState.ERROR: frozenset({PushState.CONNECTING, PushState.READY, PushState.STOPPING}),
         # A stream that ends is disconnected from in the same way as a stop; only what follows differs.
         PushState.STOPPING: frozenset({PushState.STOPPED, PushState.READY}),
-        PushState.STOPPED: frozenset(),
+        PushState.STOPPED: frozenset({PushState.READY}),  # one that was halted goes on; a wanted stop is forgotten
     }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PushSettings:
-    """What was asked for.  ``url`` and ``stream_key`` may hold secrets and have no repr."""
+class Halt(StrEnum):
+    """Why a push that is kept does not run."""
 
-    id: str
-    vhost: str
-    app: str
-    stream_name: str
-    protocol: str
-    target: Target = field(repr=False)
-    url: str = field(repr=False)
-    stream_key: str = field(default="", repr=False)
-    variant_names: tuple[str, ...] = ()
-    track_ids: tuple[int, ...] = ()
+    PAUSED = "paused"
+    STOP_AT = "stopAt"
+    MAX_DURATION = "maxDuration"
 
-    @property
-    def stream(self) -> Name:
-        return self.vhost, self.app, self.stream_name
+
+MoveListener = Callable[["Push", PushState, str], None]
+"""Told of each move: the push in its new state, the state before, why; called on the event loop, must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +108,15 @@ class Progress:
     total_sent_time_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a push brings from an earlier life of the process."""
+
+    created_time: float = 0.0  # seconds since the epoch, 0: it is made now
+    totals: Totals = NO_TOTALS
+    halt: Halt | None = None
+
+
 class Push:
     """The task that the API knows.  Times are in seconds since the epoch, 0 while unset."""
 
@@ -125,8 +129,11 @@ class Push:
         "_session_start_ns",
         "created_time",
         "finish_time",
+        "halt",
         "last_error",
         "next_retry_time",
+        "on_move",
+        "restart_wanted",
         "retry_count",
         "sequence",
         "session_s",
@@ -136,20 +143,24 @@ class Push:
         "stop_wanted",
     )
 
-    def __init__(self, settings: PushSettings) -> None:
+    def __init__(self, settings: PushSettings, before: Before | None = None) -> None:
+        before = before or Before()
         self.settings = settings
-        self.state = PushState.READY
-        self.created_time = time.time()
+        self.halt = before.halt
+        self.state = PushState.READY if before.halt is None else PushState.STOPPED
+        self.created_time = before.created_time or time.time()
         self.start_time = 0.0
         self.finish_time = 0.0
-        self.sequence = 0
+        self.sequence = before.totals.sequence
+        self.on_move: MoveListener | None = None
         self.session_s = 0.0  # how long the last attempt was pushing
         self.retry_count = 0
         self.next_retry_time = 0.0
         self.last_error: LastError | None = None
         self.stop_wanted = False
-        self._finished_bytes = 0
-        self._finished_time_ms = 0
+        self.restart_wanted = False
+        self._finished_bytes = before.totals.sent_bytes
+        self._finished_time_ms = before.totals.sent_time_ms
         self._session_start_ns = 0
         self._attachment: Attachment | None = None
         self._interruption: asyncio.Future[None] | None = None
@@ -165,7 +176,7 @@ class Push:
         """Go to ``state``.  :raises LocalProtocolError: the table has no such move."""
         if state not in TRANSITIONS[self.state]:
             raise LocalProtocolError(f"push {self.settings.id!r}: no move from {self.state.value} to {state.value}")
-        self.state = state
+        before, self.state = self.state, state
         match state:
             case PushState.CONNECTING:
                 self.start_time = time.time()
@@ -174,6 +185,8 @@ class Push:
                 self.next_retry_time = 0.0
         level = logging.WARNING if state is PushState.ERROR else logging.INFO
         self._log.log(level, "%s%s", state.value, f": {why}" if why else "")
+        if self.on_move is not None:
+            self.on_move(self, before, why)
 
     def fail(self, error: EngineError) -> None:
         """Go to ``error`` and remember why."""
@@ -190,15 +203,23 @@ class Push:
         self.stop_wanted = True
         self.interrupt()
 
+    def leaves(self) -> str:
+        """Why it must not run, or not go on with this session; empty when it may."""
+        if self.stop_wanted:
+            return "stop wanted"
+        if self.halt is not None:
+            return self.halt.value
+        return "restart wanted" if self.restart_wanted else ""
+
     def interrupt(self) -> None:
-        """Let whatever waits look again at ``stop_wanted`` and at its stream."""
+        """Let whatever waits look again at :meth:`leaves` and at its stream."""
         if self._interruption is not None and not self._interruption.done():
             self._interruption.set_result(None)
 
     def interruption(self, stream: Stream) -> asyncio.Future[None]:
-        """Done as soon as the push must leave this stream: stop wanted, the stream ended, or the peer lost."""
+        """Done as soon as the push must leave this stream: it leaves, the stream ended, or the peer is lost."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.stop_wanted or stream.ended.is_set():
+        if self.leaves() or stream.ended.is_set():
             future.set_result(None)
         self._interruption = future
         return future
@@ -214,6 +235,16 @@ class Push:
     def overload(self) -> str:
         """Why the link cannot carry what it should; empty while it can."""
         return self._attachment.overload if self._attachment is not None else ""
+
+    def pushing_s(self) -> float:
+        """How long it has been pushing, in all sessions."""
+        session_ns = time.monotonic_ns() - self._session_start_ns if self._attachment is not None else 0
+        return self._finished_time_ms / 1e3 + session_ns / 1e9
+
+    def totals(self) -> Totals:
+        """What the store keeps of it."""
+        progress = self.progress()
+        return Totals(self.sequence, progress.total_sent_bytes, progress.total_sent_time_ms)
 
     def _session_totals(self) -> tuple[int, int]:
         if self._attachment is None:
@@ -334,7 +365,7 @@ class Push:
         loss, self._loss = self._loss, None
         if loss is not None:
             return loss
-        if self.stop_wanted or stream.ended.is_set():
+        if self.leaves() or stream.ended.is_set():
             return None
         return _at(self.settings.target, attachment.lost.result())
 
@@ -342,7 +373,7 @@ class Push:
         """Disconnect.  :raises EngineError: why the session failed, if it did."""
         error = self._failure(stream, attachment)
         if error is None:
-            self.move(PushState.STOPPING, "stop wanted" if self.stop_wanted else "the stream ended")
+            self.move(PushState.STOPPING, self.leaves() or "the stream ended")
         else:
             self.fail(error)
         try:

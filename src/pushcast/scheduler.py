@@ -18,8 +18,10 @@ from collections.abc import Callable
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import Conflict, EngineError, NotFound, Retry
 from pushcast.log import logger
-from pushcast.push import Push, PushSettings, PushState
+from pushcast.push import Before, Halt, MoveListener, Push, PushState
+from pushcast.settings import PushSettings
 from pushcast.stream import Name, Registry, Stream
+from pushcast.timetable import Timetable
 from pushcast.turnstile import Turnstile
 
 _log = logger("scheduler")
@@ -73,12 +75,18 @@ class Scheduler:
         self._tasks: dict[Push, asyncio.Task[None]] = {}
         self._connects = asyncio.Semaphore(CONNECTS_AT_ONCE)
         self._starts = Turnstile(STARTS_A_TURN)
+        self._timetable = Timetable(self._wake, self.halt)
+        self._listeners: list[MoveListener] = []
         self._closed = False
         # A task keeps the context that it was made in, and that of a request holds the request with its connection.
         self._context = contextvars.copy_context()
         registry.subscribe(self)
 
-    def start(self, settings: PushSettings) -> Push:
+    def subscribe(self, listener: MoveListener) -> None:
+        """Tell of every move of every push."""
+        self._listeners.append(listener)
+
+    def start(self, settings: PushSettings, before: Before | None = None) -> Push:
         """Accept a push; it connects as soon as its stream is live.
 
         :raises Conflict: the app has a push of that id already.
@@ -88,8 +96,10 @@ class Scheduler:
         pushes = self._pushes.setdefault((settings.vhost, settings.app), {})
         if settings.id in pushes:
             raise Conflict("Duplicate ID")
-        push = pushes[settings.id] = Push(settings)
+        push = pushes[settings.id] = Push(settings, before)
+        push.on_move = self._on_move
         self._by_stream.setdefault(settings.stream, set()).add(push)
+        self._timetable.enter(push)
         self._wake(push)
         return push
 
@@ -102,9 +112,42 @@ class Scheduler:
         waiting.discard(push)
         if not waiting:
             del self._by_stream[push.settings.stream]
+        self._timetable.leave(push)
         push.stop()
         if push not in self._tasks:
             _end(push)
+
+    def halt(self, push: Push, why: Halt) -> None:
+        """Disconnect a push and keep it until it is resumed."""
+        if push.halt is not None or push.stop_wanted:
+            return
+        push.halt = why
+        push.interrupt()
+        if push not in self._tasks:
+            _end(push)
+
+    def resume(self, push: Push) -> None:
+        """Let a push that was halted run again."""
+        if push.halt is None or push.stop_wanted:
+            return
+        push.halt = None
+        if push.state is PushState.STOPPED:
+            push.move(PushState.READY, "resumed")
+        self._wake(push)
+
+    def restart(self, push: Push) -> None:
+        """Connect anew at once: ends a session, and does not wait for the next retry."""
+        if push in self._tasks and push.halt is None:
+            push.restart_wanted = True
+            push.interrupt()
+
+    def replace(self, push: Push, settings: PushSettings) -> None:
+        """Go on with other settings of the same push; a session that runs is begun anew with them."""
+        push.settings = settings
+        self._timetable.leave(push)
+        self._timetable.enter(push)
+        self.restart(push)
+        self._wake(push)
 
     def get(self, vhost: str, app: str, push_id: str) -> Push | None:
         return self._pushes.get((vhost, app), {}).get(push_id)
@@ -113,6 +156,10 @@ class Scheduler:
         """The pushes of an app, by id."""
         pushes = self._pushes.get((vhost, app), {})
         return [pushes[push_id] for push_id in sorted(pushes)]
+
+    def all(self) -> list[Push]:
+        """The pushes of all apps, in no order."""
+        return [push for pushes in self._pushes.values() for push in pushes.values()]
 
     def stream_started(self, stream: Stream) -> None:
         for push in self._by_stream.get(stream.key, ()):
@@ -140,15 +187,22 @@ class Scheduler:
 
     def _wake(self, push: Push) -> None:
         """Give a push whose stream is live its task; a task that still runs looks for the stream itself."""
-        if push not in self._tasks and self._registry.get(*push.settings.stream) is not None:
+        if push in self._tasks or push.halt is not None or not self._timetable.begun(push):
+            return
+        if self._registry.get(*push.settings.stream) is not None:
             self._tasks[push] = asyncio.create_task(self._drive(push), context=self._context)
+
+    def _on_move(self, push: Push, before: PushState, why: str) -> None:
+        self._timetable.moved(push, before)
+        for listener in self._listeners:
+            listener(push, before, why)
 
     async def _drive(self, push: Push) -> None:
         backoff = Backoff()
         try:
             while True:
                 await self._starts.enter()
-                if push.stop_wanted:
+                if push.stop_wanted or push.halt is not None:
                     break
                 stream = self._registry.get(*push.settings.stream)
                 if stream is None:
@@ -156,14 +210,20 @@ class Scheduler:
                         push.move(PushState.READY, "waiting for the stream")
                     return
                 failure: Retry | None = None
+                push.restart_wanted = False
                 try:
                     await push.run(stream, self._fanout, self._connects)
                 except EngineError as error:
                     failure = error.retry  # the error itself would keep the frames of its session while we wait
                 if failure is not None:
                     await _wait_to_retry(push, stream, backoff, failure)
-                if stream.ended.is_set() and not push.stop_wanted:
+                if push.stop_wanted or push.halt is not None:
+                    break
+                if stream.ended.is_set():
                     push.move(PushState.READY, "waiting for the stream")
+                    backoff.reset()
+                elif push.restart_wanted or push.state is not PushState.ERROR:  # the latter: halted, and resumed since
+                    push.move(PushState.READY, "connecting anew")
                     backoff.reset()
             _end(push)
         finally:
@@ -179,6 +239,8 @@ async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: 
 
 
 def _end(push: Push) -> None:
+    if push.state is PushState.STOPPED:
+        return  # it was halted before
     if push.state is not PushState.STOPPING:
         push.move(PushState.STOPPING)
     push.move(PushState.STOPPED)
