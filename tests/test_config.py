@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pushcast.config import MAX_FILE_BYTES, Config, load_config
+from pushcast.config import ALLOWED_RULE_ID, MAX_FILE_BYTES, Config, load_config
 from pushcast.errors import ConfigError
 from pushcast.file_url import FileUrl, parse_file_url
 
+API_KEYS = "host, port, strict_ome, mask_keys, access_token, tokens, tls_cert, tls_key, cors_origins"
 WHOLE = """
 [api]
 host = "::1"
@@ -105,6 +106,28 @@ def test_every_key(file: Path) -> None:
     assert config.log.level == "DEBUG"
 
 
+def test_rules_of_automatic_pushes(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENT_KEY", "swordfish")
+    monkeypatch.setenv("PUSHCAST_VHOSTS__0__APPS__0__PUSHES__1__STREAM", "cam?")
+    monkeypatch.setenv("PUSHCAST_VHOSTS__0__APPS__0__PUSHES__1__VARIANT_NAMES__0", "hd")
+    monkeypatch.setenv("PUSHCAST_VHOSTS__0__APPS__0__PUSHES__1__VARIANT_NAMES__1", "sd")
+    monkeypatch.setenv("PUSHCAST_VHOSTS__0__APPS__0__PUSHES__1__ENABLE", "false")
+    text = (
+        '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\nstream_map = "/etc/map.xml"\n'
+        '[[vhosts.apps.pushes]]\nid = "event"\nstream = "show*"\nprotocol = "rtmp"\n'
+        'url = "rtmp://host/live"\nstream_key = "env:EVENT_KEY"\nvariant_names = ["cam"]\n'
+        '[[vhosts.apps.pushes]]\nstream = "*"\nprotocol = "srt"\nurl = "srt://host:9000"\n'
+    )
+    (app,) = load(file, text).vhosts[0].apps
+    assert app.stream_map == Path("/etc/map.xml")
+    event, other = app.pushes
+    assert (event.id, event.stream, event.protocol, event.variant_names) == ("event", "show*", "rtmp", ("cam",))
+    assert (event.url.get_secret_value(), event.stream_key.get_secret_value()) == ("rtmp://host/live", "swordfish")
+    assert (other.id, other.stream, other.variant_names, other.enable) == ("", "cam?", ("hd", "sd"), False)
+    assert event.enable
+    assert "swordfish" not in repr(app)
+
+
 def test_is_frozen_and_keeps_the_token_out_of_its_repr(file: Path) -> None:
     config = load(file, '[api]\naccess_token = "swordfish"')
     assert "swordfish" not in repr(config)
@@ -163,6 +186,10 @@ TOKEN = "allowed: 1 to 1024 characters, none of them a control character"
 URL = "allowed: file:///absolute/path, with ?loop=1 to play it again and again"
 TWO_VHOSTS = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts]]\nname = "b"\n'
 
+RULE = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts.apps.pushes]]\n'
+WHOLE_RULE = RULE + 'stream = "*"\nprotocol = "srt"\nurl = "srt://host:9000"\n'
+PUSH = "vhosts[0].apps[0].pushes[0]"
+
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
@@ -173,9 +200,15 @@ TWO_VHOSTS = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts]]\nn
         ("[api]\nport = 80.5", f"FILE: api.port: found 80.5, {PORT}"),
         ("[api]\nport = true", f"FILE: api.port: found true, {PORT}"),
         ("[rtmp]\nport = []", f"FILE: rtmp.port: found a list, {PORT}"),
-        ("[api]\nprot = 1", "FILE: api.prot: found an unknown key, allowed: host, port, access_token"),
+        (
+            "[api]\nprot = 1",
+            "FILE: api.prot: found an unknown key, allowed: " + API_KEYS,
+        ),
         ("[apis]\nport = 1", None),
-        ('api = "x"', "FILE: api: found a string (not shown), allowed: a table with host, port, access_token"),
+        (
+            'api = "x"',
+            "FILE: api: found a string (not shown), allowed: a table with " + API_KEYS,
+        ),
         (
             '[srt]\nhost = "[::1]"',
             'FILE: srt.host: found "[::1]", allowed: an IPv4 address, an IPv6 address without brackets, or a host name',
@@ -188,11 +221,33 @@ TWO_VHOSTS = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts]]\nn
         ('[[vhosts]]\nname = "a/b"', f'FILE: vhosts[0].name: found "a/b", {NAME}'),
         (
             '[[vhosts]]\nname = "a"\napps = [7]',
-            "FILE: vhosts[0].apps[0]: found a single value (not shown), allowed: a table with name",
+            "FILE: vhosts[0].apps[0]: found a single value (not shown), allowed: a table with name, stream_map, pushes",
         ),
         (
             '[[vhosts]]\nname = "a"\napps = []',
             "FILE: vhosts[0].apps: found a list, allowed: one or more tables [[vhosts.apps]]",
+        ),
+        (
+            '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\nstream_map = "map.xml"',
+            'FILE: vhosts[0].apps[0].stream_map: found "map.xml", allowed: the absolute path of a file',
+        ),
+        (RULE + 'id = "a:b"', f'FILE: {PUSH}.id: found "a:b", allowed: {ALLOWED_RULE_ID}'),
+        (RULE + "stream = 7", f"FILE: {PUSH}.stream: found 7, allowed: a text"),
+        (WHOLE_RULE + 'enable = "perhaps"', f'FILE: {PUSH}.enable: found "perhaps", allowed: true or false'),
+        (WHOLE_RULE + 'variant_names = "a,b"', f'FILE: {PUSH}.variant_names: found "a,b", allowed: a list of texts'),
+        (
+            WHOLE_RULE + 'variant_names = ["a", 3]',
+            f"FILE: {PUSH}.variant_names: found a list (not all of it are texts), allowed: a list of texts",
+        ),
+        (RULE + 'stream = "*"\nprotocol = "srt"', f"FILE: {PUSH}.url: found nothing, allowed: a text"),
+        (
+            WHOLE_RULE + "key = 1",
+            f"FILE: {PUSH}.key: found an unknown key, "
+            "allowed: id, stream, protocol, url, stream_key, variant_names, enable",
+        ),
+        (
+            '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\npushes = 3',
+            "FILE: vhosts[0].apps[0].pushes: found a single value (not shown), allowed: tables [[vhosts.apps.pushes]]",
         ),
         (
             '[[vhosts]]\nname = "a"\n[[vhosts]]\nname = "a"',
@@ -257,7 +312,7 @@ TWO_VHOSTS = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts]]\nn
 )
 def test_one_sentence(file: Path, text: str, sentence: str | None) -> None:
     if sentence is None:
-        known = "api, rtmp, srt, vhosts, sources, state, sender, log"
+        known = "api, rtmp, srt, vhosts, sources, destinations, state, sender, log"
         sentence = f"FILE: apis: found an unknown key, allowed: {known}"
     assert refusal(file, text) == sentence
 
@@ -294,6 +349,9 @@ def test_no_secret_in_a_sentence(file: Path, tmp_path: Path, monkeypatch: pytest
         '[api]\nport = "env:MY_SECRET"',
         f'[api]\nport = "file:{secret}"',
         '[[sources]]\nname = "s"\nurl = "rtmp://host/app/swordfish"',
+        RULE + 'url = ["swordfish"]',
+        RULE + 'stream = "*"\nprotocol = "rtmp"\nurl = "rtmp://h/a"\nstream_key = {a = "swordfish"}',
+        WHOLE_RULE + 'streamkey = "swordfish"',
         'x = "swordfish',
     ):
         assert "swordfish" not in refusal(file, text), text

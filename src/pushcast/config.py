@@ -9,10 +9,11 @@ What is wrong stops the start with one sentence: where, which key, what was foun
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,9 +36,11 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from pushcast.config_sentence import Location, Sentence, Written
+from pushcast.config_sentence import MAX_SHOWN, Location, Sentence, Written
+from pushcast.destinations import ALLOWED_RULES, parse_rule
 from pushcast.errors import ConfigError
 from pushcast.file_url import ALLOWED_URL, parse_file_url
+from pushcast.log import redact
 
 PREFIX = "PUSHCAST_"
 MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistaken path (a clip, a device)
@@ -47,6 +50,13 @@ _HOST = re.compile(r"[0-9A-Za-z._:%-]{1,255}")
 # Names are segments of the API's paths, and a colon there divides an app from its action.
 _NAME = re.compile(r"[^/:\x00-\x20\x7f?#%\\]{1,128}")
 _TOKEN = re.compile(r"[^\x00-\x1f\x7f]{1,1024}")
+# Nothing but its length stands between a token and who guesses (login_limit.py).
+_LONG_TOKEN = re.compile(r"[^\x00-\x1f\x7f]{16,1024}")
+# RFC 6454, and "*." for all names below a domain.
+_ORIGIN = re.compile(r"\*|https?://(?:(?:\*\.)?[0-9a-z._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
+# A rule's id stands before a colon in the ids of its pushes (streammap_rule.py).
+RULE_ID = re.compile(r"[^:\x00-\x1f\x7f]{1,128}")
+ALLOWED_RULE_ID = "1 to 128 characters, none of them a colon or a control character"
 
 
 def _wrong(reason: str = "") -> PydanticCustomError:
@@ -100,6 +110,12 @@ def _expand_home(value: Any) -> Any:
     return os.path.expanduser(value)
 
 
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute():
+        raise _wrong()
+    return value
+
+
 def _matching(pattern: re.Pattern[str]) -> AfterValidator:
     def check(value: Any) -> Any:
         if not pattern.fullmatch(value.get_secret_value() if isinstance(value, SecretStr) else value):
@@ -124,6 +140,44 @@ def _by_index(value: Any) -> Any:
             raise _wrong("its numbers do not run from 0 without a gap")
         return [value[key] for key in sorted(value, key=int)]
     return value
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        raise _wrong("not all of it are texts")
+    return value
+
+
+def _each(check: Callable[[str], object]) -> BeforeValidator:
+    """Look at every text of a list.  A place in it has no words of its own, so what is wrong is said of the list."""
+
+    def look(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _wrong()
+        return [read(item) for item in value]
+
+    def read(written: Any) -> str:
+        text = _resolve(written)
+        if not isinstance(text, str):
+            raise _wrong("not all of it are texts")
+        try:
+            check(text)
+        except ValueError as error:
+            shown = redact(written, keep_path=False) if "://" in written else written
+            raise _wrong(f"{json.dumps(shown, ensure_ascii=False)[:MAX_SHOWN]}: {error}") from error
+        return text
+
+    return BeforeValidator(look)
+
+
+def _check_name(text: str) -> None:
+    if not _NAME.fullmatch(text):
+        raise ValueError("it is no name")
+
+
+def _check_origin(text: str) -> None:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("it is no origin")
 
 
 # Validators in Annotated: "before" ones run from the right, "after" ones from the left.
@@ -152,7 +206,28 @@ Token = Annotated[
     _matching(_TOKEN),
     _REFERENCE,
 ]
+LongToken = Annotated[
+    SecretStr,
+    Field(description="16 to 1024 characters, none of them a control character"),
+    _matching(_LONG_TOKEN),
+    _REFERENCE,
+]
+Scope = Annotated[tuple[str, ...], Field(min_length=1), _each(_check_name), _LIST]
+Origins = Annotated[
+    tuple[str, ...],
+    Field(description='origins (https://a.example, http://*.b.example:8080), or "*"'),
+    _each(_check_origin),
+    _LIST,
+]
+DestinationRules = Annotated[tuple[str, ...], Field(description=ALLOWED_RULES), _each(parse_rule), _LIST]
+PemFile = Annotated[Path, BeforeValidator(_expand_home), _REFERENCE]
 Folder = Annotated[Path, Field(description="the path of a folder"), BeforeValidator(_expand_home), _REFERENCE]
+MapFile = Annotated[Path, AfterValidator(_absolute), BeforeValidator(_expand_home), _REFERENCE]
+RuleId = Annotated[str, Field(description=ALLOWED_RULE_ID), _matching(RULE_ID), _REFERENCE]
+# What a rule's texts hold is checked with the protocols at hand, in streammap_rule.py.
+Word = Annotated[str, Field(description="a text"), _REFERENCE]
+SecretWord = Annotated[SecretStr, Field(description="a text"), _REFERENCE]
+Texts = Annotated[tuple[str, ...], Field(description="a list of texts"), BeforeValidator(_texts), _LIST]
 SourceUrl = Annotated[str, Field(description=ALLOWED_URL), AfterValidator(_check_url), BeforeValidator(_resolve_url)]
 TickMs = Annotated[int, _number(5, 100, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
 TcpTickMs = Annotated[int, _number(5, 200, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
@@ -175,14 +250,41 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class ApiToken(_Section):
+    """One more token for the API, with less rights than ``api.access_token`` as a rule (see access.py)."""
+
+    name: Name
+    token: LongToken
+    role: Annotated[Literal["read", "push", "admin"], Field(description='"read", "push" or "admin"'), _REFERENCE]
+    vhosts: Annotated[Scope | None, Field(description="one or more names of vhosts; without the key all")] = None
+    apps: Annotated[Scope | None, Field(description="one or more names of apps; without the key all")] = None
+
+
 class Api(_Section):
-    """Where the REST API listens; without a token one is made at the first start (see access_token.py)."""
+    """Where the REST API listens; without a token one is made at the first start (see access_token.py).
+
+    With ``tls_cert`` and ``tls_key`` it speaks TLS (api/tls.py); pages of ``cors_origins`` may use it (api/cors.py).
+    """
 
     host: Host = "127.0.0.1"
     port: Port = 8081
+    strict_ome: Annotated[bool, Field(description="true or false"), _REFERENCE] = False
+    mask_keys: Annotated[bool, Field(description="true or false"), _REFERENCE] = False
     access_token: Annotated[
         Token | None, Field(description="1 to 1024 characters, none of them a control character")
     ] = None
+    tokens: Annotated[tuple[ApiToken, ...], Field(description="tables [[api.tokens]]"), _LIST] = ()
+    tls_cert: Annotated[PemFile | None, Field(description="the path of a PEM file")] = None
+    tls_key: Annotated[PemFile | None, Field(description="the path of a PEM file")] = None
+    cors_origins: Origins = ()
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Api:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing, there = ("tls_key", "tls_cert") if self.tls_key is None else ("tls_cert", "tls_key")
+            context = {"reason": f"api.{there} is set", "location": ("api", missing)}
+            raise PydanticCustomError("pushcast", "{reason}", context)
+        return self
 
 
 class Rtmp(_Section):
@@ -199,10 +301,24 @@ class Srt(_Section):
     port: Port = 9999
 
 
+class PushRule(_Section):
+    """A push that every stream of the app with a matching name gets by itself (see streammap.py)."""
+
+    id: RuleId = ""
+    stream: Word
+    protocol: Word
+    url: SecretWord
+    stream_key: SecretWord = SecretStr("")
+    variant_names: Texts = ()
+    enable: Annotated[bool, Field(description="true or false"), _REFERENCE] = True
+
+
 class App(_Section):
-    """An application of a virtual host."""
+    """An application of a virtual host; ``stream_map`` names a file with more rules, OvenMediaEngine's XML."""
 
     name: Name
+    stream_map: Annotated[MapFile | None, Field(description="the absolute path of a file")] = None
+    pushes: Annotated[tuple[PushRule, ...], Field(description="tables [[vhosts.apps.pushes]]"), _LIST] = ()
 
 
 class Vhost(_Section):
@@ -221,6 +337,13 @@ class SourceFile(_Section):
     app: Name = "app"
     name: Name
     url: SourceUrl
+
+
+class Destinations(_Section):
+    """Where pushes may go: ``deny`` beats ``allow``, an empty ``allow`` means all (see destinations.py)."""
+
+    allow: DestinationRules = ()
+    deny: DestinationRules = ()
 
 
 class State(_Section):
@@ -267,6 +390,7 @@ class Config(BaseSettings):
         Vhost(name="default"),
     )
     sources: Annotated[tuple[SourceFile, ...], Field(description="tables [[sources]]"), _LIST] = ()
+    destinations: Destinations = Destinations()
     state: State = Field(default_factory=State)
     sender: Sender = Sender()
     log: Log = Log()
@@ -304,6 +428,24 @@ class Config(BaseSettings):
             if stream in streams:
                 raise _misnamed(("sources", s, "name"), "each source name once in its app")
             streams.add(stream)
+        return self
+
+    @model_validator(mode="after")
+    def _check_tokens(self) -> Config:
+        apps = {vhost.name: {app.name for app in vhost.apps} for vhost in self.vhosts}
+        names = {"access_token"}
+        for t, token in enumerate(self.api.tokens):
+            where: Location = ("api", "tokens", t)
+            if token.name in names:
+                raise _misnamed((*where, "name"), 'each token name once ("access_token" is that of api.access_token)')
+            names.add(token.name)
+            for v, vhost in enumerate(token.vhosts or ()):
+                if vhost not in apps:
+                    raise _misnamed((*where, "vhosts", v), _one_of(apps), vhost)
+            reached = set[str]().union(*(apps[vhost] for vhost in token.vhosts or apps))
+            for a, app in enumerate(token.apps or ()):
+                if app not in reached:
+                    raise _misnamed((*where, "apps", a), _one_of(reached), app)
         return self
 
 
