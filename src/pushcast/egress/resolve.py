@@ -4,6 +4,9 @@
 cannot be interrupted.  So names are looked up in threads of their own, callers who ask for the same name share one
 query (also one that earlier callers gave up), and a query that has not begun is dropped when nobody waits for it any
 more.  Deadlines are the caller's: it cancels.
+
+Every connect of egress takes its addresses from here, so this is also where the rules for destinations are enforced:
+on the name, and on the very addresses that are returned (destinations.py).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import asyncio
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from pushcast.destinations import DestinationPolicy, DestinationRefused
 from pushcast.errors import ResolveError
 
 Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
@@ -32,21 +36,60 @@ class _Query:
 
 
 _queries: dict[str, _Query] = {}
+_policy = DestinationPolicy()
+
+
+def enforce(policy: DestinationPolicy) -> None:
+    """From now on no address leaves here that ``policy`` refuses; until then only cloud metadata is refused."""
+    global _policy
+    _policy = policy
+
+
+def check_request(host: str, port: int) -> None:
+    """Refuse at the request what is refused without a lookup: a denied name, or an address in whatever spelling.
+
+    :raises DestinationRefused: which is an InvalidRequest, 400.
+    """
+    _policy.check_name(host, port)
+    try:
+        found = _lookup(host, port, socket.SOCK_STREAM, socket.AI_NUMERICHOST)
+    except (OSError, ValueError):
+        return  # a name, or what the connect will find impossible
+    _permitted(host, port, found)
 
 
 async def resolve(host: str, port: int, *, type: socket.SocketKind) -> list[Address]:
     """Addresses of ``host`` in the system's order of preference, each as (family, sockaddr) for a socket of ``type``.
 
-    IP literals are answered at once.  Raises ResolveError, which names the host.
+    IP literals are answered at once.  Raises ResolveError, which names the host, and DestinationRefused when the policy
+    refuses the name or all of its addresses; those that it refuses beside others are left out.
     """
+    _policy.check_name(host, port)
     try:
-        return _lookup(host, port, type, socket.AI_NUMERICHOST)
+        return _permitted(host, port, _lookup(host, port, type, socket.AI_NUMERICHOST))
     except socket.gaierror as error:
         if error.errno != socket.EAI_NONAME:
             raise ResolveError(f"host '{host}' has no usable address: {error.strerror}") from error
     except ValueError as error:
         raise ResolveError(f"host '{host}' is not a valid name: {error}") from error
-    return [(family, (address[0], port, *address[2:])) for family, address in await _shared_lookup(host)]
+    found: list[Address] = [
+        (family, (address[0], port, *address[2:])) for family, address in await _shared_lookup(host)
+    ]
+    return _permitted(host, port, found)
+
+
+def _permitted(host: str, port: int, found: list[Address]) -> list[Address]:
+    permitted: list[Address] = []
+    refusal: DestinationRefused | None = None
+    for address in found:
+        try:
+            _policy.check_address(host, port, address[1][0])
+            permitted.append(address)
+        except DestinationRefused as error:
+            refusal = refusal or error
+    if refusal is not None and not permitted:
+        raise refusal
+    return permitted
 
 
 async def _shared_lookup(host: str) -> list[Address]:
