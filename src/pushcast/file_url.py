@@ -2,6 +2,7 @@
 
 RFC 8089 with an empty host (or ``localhost``), an absolute path and one option of our own, ``loop``.  The only place
 that reads such a URL: the configuration refuses a wrong one before anything starts, the file source takes the parts.
+A URL of the configuration may name any file; what a client of the API names must lie below a folder.
 """
 
 from __future__ import annotations
@@ -43,3 +44,9 @@ def parse_file_url(url: str) -> FileUrl:
             raise ValueError(f'it has a wrong option "{name}"')
         loop = value == "1"
     return FileUrl(Path(path), loop)
+
+
+def below(path: Path, folder: Path) -> Path | None:
+    """Where ``path`` leads with every link followed, None when that is not below ``folder``; looks at the disk."""
+    real = path.resolve()
+    return real if real.is_relative_to(folder.resolve()) else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,9 +47,22 @@ class Stream:
 
     ``source_type`` is the REST API's word (``Rtmp``, ``File``); ``source_url`` must hold no secret;
     ``created_time`` is in seconds since the epoch.  ``ended`` is set once, when the registry lets the stream go.
+    ``close`` has the ingest end it, now or in the next turns of the event loop, and may be called again; None when
+    nothing from outside can.
     """
 
-    __slots__ = ("app", "created_time", "ended", "name", "source", "source_type", "source_url", "tracks", "vhost")
+    __slots__ = (
+        "app",
+        "close",
+        "created_time",
+        "ended",
+        "name",
+        "source",
+        "source_type",
+        "source_url",
+        "tracks",
+        "vhost",
+    )
 
     def __init__(
         self,
@@ -60,6 +73,7 @@ class Stream:
         source: Source,
         source_type: str,
         source_url: str = "",
+        close: Callable[[], object] | None = None,
     ) -> None:
         self.vhost = vhost
         self.app = app
@@ -68,6 +82,7 @@ class Stream:
         self.source = source
         self.source_type = source_type
         self.source_url = source_url
+        self.close = close
         self.created_time = time.time()
         self.ended = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""One pass over a media file: its tracks, then its frames as pushcast wants them.
+"""One pass over a media file or another input: its tracks, then its frames as pushcast wants them.
 
 libavformat (through PyAV) demuxes; nothing is decoded.  Frames leave in the order of the file with these promises:
 times are 90 kHz integers, rounded once from the file's own absolute times; every frame has a DTS; H.264 and HEVC
@@ -207,14 +207,16 @@ class _TrackReader:
         yield ClipFrame(self.track.id, dts, pts, stamped.duration, stamped.flags, stamped.data)
 
 
-class Clip:
-    """An open file.  ``tracks`` are numbered from 0, video before audio; ``left_out`` says what is not played and why.
+class Demuxer:
+    """An open input.  ``tracks`` are numbered from 0, video before audio; ``left_out`` says what is not played and why.
 
-    :raises MediaError: no such file, no media file, or nothing in it that pushcast can carry.
+    It closes ``container`` (PyAV's), also when it cannot be made; ``noun`` is what errors call the input.
+    :raises MediaError: nothing in it that pushcast can carry.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._container = _open(path)
+    def __init__(self, container: Any, noun: str) -> None:
+        self._container = container
+        self._noun = noun
         self.left_out: list[str] = []
         try:
             self._readers = self._choose()
@@ -230,7 +232,7 @@ class Clip:
         return sum(reader.damaged for reader in self._readers.values())
 
     def frames(self) -> Iterator[ClipFrame]:
-        """Every frame, once, in the order of the file.  :raises MediaError: the file breaks off."""
+        """Every frame, once, in the order of the input.  :raises MediaError: it breaks off."""
         while self._ahead:
             yield self._ahead.popleft()
         yield from self._read()
@@ -257,7 +259,7 @@ class Clip:
                 except MediaError as error:
                     self.left_out.append(f"{kind} stream {stream.index} ({name}): {error}")
         if not readers:
-            raise MediaError(_nothing_to_play(self.left_out))
+            raise MediaError(_nothing_to_play(self._noun, self.left_out))
         return readers
 
     def _probe(self) -> deque[ClipFrame]:
@@ -279,7 +281,7 @@ class Clip:
                 )
                 del self._readers[index]
         if not self._readers:
-            raise MediaError(_nothing_to_play(self.left_out))
+            raise MediaError(_nothing_to_play(self._noun, self.left_out))
         numbers = {reader.track.id: number for number, reader in enumerate(self._readers.values())}
         for reader in self._readers.values():
             reader.track = replace(reader.track, id=numbers[reader.track.id])
@@ -293,9 +295,20 @@ class Clip:
                 if reader is not None and packet.size:
                     yield from reader.take(packet)
         except FFmpegError as error:
-            raise MediaError(f"the file breaks off: {error.strerror}") from error
+            # Without the cause: libavformat's error holds the URL, which may hold a password.
+            raise MediaError(f"{self._noun} breaks off: {error.strerror}") from None
         for reader in self._readers.values():
             yield from reader.rest()
+
+
+class Clip(Demuxer):
+    """An open file.
+
+    :raises MediaError: no such file, no media file, or nothing in it that pushcast can carry.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_open(path), "the file")
 
 
 def _open(path: Path) -> Any:
@@ -311,8 +324,8 @@ def _open(path: Path) -> Any:
         raise MediaError(f"{path} is no media file: {error.strerror}") from error
 
 
-def _nothing_to_play(left_out: Sequence[str]) -> str:
-    return "the file has no track that pushcast can carry" + (f" ({'; '.join(left_out)})" if left_out else "")
+def _nothing_to_play(noun: str, left_out: Sequence[str]) -> str:
+    return f"{noun} has no track that pushcast can carry" + (f" ({'; '.join(left_out)})" if left_out else "")
 
 
 def _form(codec: Codec, extradata: bytes) -> _Plain | _AnnexB | _Adts:

@@ -10,6 +10,7 @@ A file that cannot be played costs one line in the log and is tried again, with 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pushcast.errors import EngineError, MediaError
@@ -40,9 +41,25 @@ class FileSource:
         self._url = url
         self._file = parse_file_url(url)
         self._log = Prefixed(logger("ingest.file"), f"source {vhost}/{app}/{name}")
+        self._task: asyncio.Task[object] | None = None
 
     async def run(self) -> None:
-        """Play until the file ends (never, with ``loop=1``); what goes wrong is logged and tried again."""
+        """Play until the file ends (never, with ``loop=1``) or its stream is closed."""
+        self._task = asyncio.current_task()
+        try:
+            await self._play_again_and_again()
+        except asyncio.CancelledError:
+            if self._task is not None:
+                raise
+            self._log.info("closed from outside")
+
+    def _close(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    async def _play_again_and_again(self) -> None:
+        """What goes wrong is logged and tried again."""
         loop = asyncio.get_running_loop()
         retry_s = FIRST_RETRY_S
         told = ""
@@ -74,19 +91,22 @@ class FileSource:
                 self._log.warning("left out %d damaged packets", playback.damaged)
         finally:
             # Runs behind whatever the thread still reads, so nothing here waits for it.
-            reader.submit(_close, opening)
+            reader.submit(_close_playback, opening)
             reader.shutdown(wait=False)
 
     async def _publish(self, playback: Playback, reader: ThreadPoolExecutor) -> None:
-        batch = await asyncio.get_running_loop().run_in_executor(reader, playback.read)
+        def read() -> Awaitable[list[ClipFrame]]:
+            return asyncio.get_running_loop().run_in_executor(reader, playback.read)
+
+        batch = await read()
         if not batch:
             raise MediaError("the file holds no frame")
         source = Source(*self._registry.timeline(self._vhost, self._app, self._name))
         source.set_tracks(playback.tracks)
-        stream = Stream(self._vhost, self._app, self._name, playback.tracks, source, "File", self._url)
+        stream = Stream(self._vhost, self._app, self._name, playback.tracks, source, "File", self._url, self._close)
         self._registry.add(stream)
         try:
-            await _pump(source, playback, batch, reader)
+            await play(source, batch, read)
         except MediaError as error:
             if self._file.loop:
                 raise
@@ -95,13 +115,16 @@ class FileSource:
             self._registry.remove(stream)
 
 
-async def _pump(source: Source, playback: Playback, batch: list[ClipFrame], reader: ThreadPoolExecutor) -> None:
-    """Hand on every frame when it is due, ``batch`` first; returns when the last one's time is over."""
+async def play(source: Source, batch: list[ClipFrame], read: Callable[[], Awaitable[list[ClipFrame]]]) -> None:
+    """Hand on every frame when it is due, ``batch`` first and then what ``read`` gives until that is empty.
+
+    Returns when the last frame's time is over.
+    """
     loop = asyncio.get_running_loop()
     pace = _Pace(loop.time(), batch[0].dts)
     while batch:
         # The next half second is read while this one plays.
-        ahead = loop.run_in_executor(reader, playback.read)
+        ahead = asyncio.ensure_future(read())
         try:
             for frame in batch:
                 wait_s = pace.wait_s(frame.dts, loop.time())
@@ -111,12 +134,13 @@ async def _pump(source: Source, playback: Playback, batch: list[ClipFrame], read
             end_dts = max(frame.dts + frame.duration for frame in batch)
             batch = await ahead
         except BaseException:
-            ahead.cancel()
+            if not ahead.cancel() and not ahead.cancelled():
+                ahead.exception()  # it failed too, and nobody asks for it any more
             raise
     await asyncio.sleep(max(pace.wait_s(end_dts, loop.time()), 0))
 
 
-def _close(opening: Future[Playback]) -> None:
+def _close_playback(opening: Future[Playback]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pushcast.errors import MediaError
-from pushcast.ingest.demux import CLOCK_HZ, FRAME_CONFIG, FRAME_DISCONTINUITY, Clip, ClipFrame
+from pushcast.ingest.demux import CLOCK_HZ, FRAME_CONFIG, FRAME_DISCONTINUITY, Clip, ClipFrame, Demuxer
 from pushcast.media import Kind, Track
 
 BATCH_TICKS = CLOCK_HZ // 2
@@ -32,15 +32,14 @@ MILLISECOND_TICKS = CLOCK_HZ // 1000
 
 
 class Playback:
-    """Plays ``path`` from its start.  ``tracks`` are those of the first lap.
+    """Plays a file from its start, or once what is open already.  ``tracks`` are those of the first lap.
 
     :raises MediaError: as Clip.
     """
 
-    def __init__(self, path: Path, *, loop: bool) -> None:
-        self._path = path
-        self._loop = loop
-        self._clip = Clip(path)
+    def __init__(self, media: Path | Demuxer, *, loop: bool = False) -> None:
+        self._path = media if isinstance(media, Path) and loop else None  # of the next lap, if there is one
+        self._clip: Demuxer = Clip(media) if isinstance(media, Path) else media
         self.tracks: tuple[Track, ...] = self._clip.tracks
         self.left_out = list(self._clip.left_out)
         self.damaged = 0
@@ -100,7 +99,7 @@ class Playback:
         while True:
             duration = yield from self._lap(shift)
             self.damaged += self._clip.damaged
-            if not self._loop:
+            if self._path is None:
                 return
             if not duration:
                 raise MediaError("the file holds no frame")

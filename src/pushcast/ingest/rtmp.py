@@ -241,6 +241,9 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _close(self) -> None:
+        self.end("closed from outside")
+
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -305,7 +308,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
             self._refuse("NetStream.Publish.BadName", f"expected a stream name of 1 to {MAX_NAME_CHARS} characters")
             return
         try:
-            self._publication = _Publication(self._registry, *self._place, name, self._host)
+            self._publication = _Publication(self._registry, *self._place, name, self._host, self._close)
         except NotFound as error:
             self._refuse("NetStream.Publish.Denied", str(error))
             return
@@ -346,10 +349,13 @@ class _Publication:
     Raises NotFound for an unknown app and Conflict for a name that is taken.
     """
 
-    def __init__(self, registry: Registry, vhost: str, app: str, name: str, publisher: str) -> None:
+    def __init__(
+        self, registry: Registry, vhost: str, app: str, name: str, publisher: str, close: Callable[[], None]
+    ) -> None:
         self._registry = registry
         self._name = (vhost, app, name)
         self._publisher = publisher
+        self._close = close
         self._held = ExitStack()
         self._held.enter_context(registry.reserve(vhost, app, name))
         self.source = Source(*registry.timeline(vhost, app, name))
@@ -365,8 +371,9 @@ class _Publication:
             return False
         self.sink.freeze()
         vhost, app, name = self._name
+        url = f"rtmp://{self._publisher}/{app}/{name}"
         self.stream = self._registry.add(
-            Stream(vhost, app, name, self.sink.tracks, self.source, "Rtmp", f"rtmp://{self._publisher}/{app}/{name}")
+            Stream(vhost, app, name, self.sink.tracks, self.source, "Rtmp", url, self._close)
         )
         return True
 
