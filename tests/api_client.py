@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from live import Engine
+from live import Kept
 from yarl import URL
 
+from pushcast.access import Access, Grant, Role
 from pushcast.api import Api
+from pushcast.api.cors import Cors
+from pushcast.api.services import Services
 
 TOKEN = "labtoken"
 
@@ -36,7 +39,7 @@ class Answer:
 class Client:
     """Requests to one server; ``authorization`` is the right one unless said otherwise, None sends none."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int, engine: Engine) -> None:
+    def __init__(self, session: aiohttp.ClientSession, port: int, engine: Kept) -> None:
         self._session = session
         self.port = port
         self.engine = engine
@@ -64,9 +67,29 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serving(apps: dict[str, tuple[str, ...]] | None = None, token: str = TOKEN) -> AsyncIterator[Client]:
-    built = Engine(apps)
-    api = Api(built.registry, built.scheduler, built.fanout, token)
+async def serving(
+    apps: dict[str, tuple[str, ...]] | None = None,
+    token: str = TOKEN,
+    *,
+    strict: bool = False,
+    tokens: tuple[tuple[str, Grant], ...] = (),
+    origins: tuple[str, ...] = (),
+) -> AsyncIterator[Client]:
+    built = Kept(apps)
+    api = Api(
+        Services(
+            registry=built.registry,
+            desired=built.desired,
+            fanout=built.fanout,
+            events=built.events,
+            statistics=built.statistics,
+            pulls=built.pulls,
+            access=Access([(token, Grant("test", Role.ADMIN)), *tokens]),
+            audit=built.audit,
+            cors=Cors(origins),
+            strict=strict,
+        )
+    )
     _, port = await api.start("127.0.0.1", 0)
     try:
         async with aiohttp.ClientSession() as session:

@@ -1,7 +1,7 @@
 """The server: everything wired together, from start to stop.
 
-Order: sender threads, scheduler, ingest, file sources, API.  It stops in reverse: no more requests, then the streams
-end, then the pushes say goodbye to their peers, then the threads.
+Order: store, sender threads, scheduler with the pushes of before, ingest, file sources, API.  It stops in reverse: no
+more requests, then the streams end, then the pushes say goodbye to their peers, then the threads, then the store.
 """
 
 from __future__ import annotations
@@ -16,22 +16,38 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from pushcast import __version__
+from pushcast.access import configured_access
 from pushcast.access_token import obtain_access_token
 from pushcast.api import Api
+from pushcast.api.cors import Cors
+from pushcast.api.services import Services
+from pushcast.api.tls import ServerTls
+from pushcast.audit import AuditLog
 from pushcast.config import Config
+from pushcast.desired import Desired
+from pushcast.destinations import DestinationPolicy
 from pushcast.egress.fanout import FanOut, Pace
+from pushcast.egress.resolve import enforce
 from pushcast.errors import TransportError
+from pushcast.events import Events
 from pushcast.ingest.file import FileSource
+from pushcast.ingest.pull import Pulls
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.log import endpoint, logger
 from pushcast.scheduler import Scheduler
 from pushcast.source import Clock
+from pushcast.statistics import Statistics
+from pushcast.store import Store
 from pushcast.stream import Registry
+from pushcast.streammap import StreamMap
+from pushcast.streammap_rule import configured_rules
 
 _log = logger("server")
 
 # How long a thread that runs Python may keep the intake's from a frame: a busy event loop would have 5 ms otherwise.
 SWITCH_S = 0.001
+# How often the files of the API's certificate are looked at.
+RENEW_S = 10.0
 
 
 def run(config: Config) -> None:
@@ -47,20 +63,49 @@ async def serve(config: Config) -> None:
     stop = _stop_on_signals()
     _raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
+    enforce(DestinationPolicy(config.destinations.allow, config.destinations.deny))
     token = obtain_access_token(config.api.access_token, config.state.path)
     registry = Registry({vhost.name: [app.name for app in vhost.apps] for vhost in config.vhosts}, Clock())
     async with AsyncExitStack() as running:
+        store = Store(config.state.path)
+        running.push_async_callback(store.close)
         fanout = _fan_out(config)
         running.push_async_callback(fanout.close)
         scheduler = Scheduler(registry, fanout)
         running.push_async_callback(scheduler.close)
+        maps = _stream_maps(config, registry, scheduler)
+        events, statistics = Events(scheduler), Statistics(registry, scheduler)
+        desired = Desired(registry, scheduler, store)
+        desired.restore()
+        beside = [desired.run(), statistics.run(), *(each.watch() for each in maps)]
+        running.push_async_callback(_cancel, [asyncio.create_task(each) for each in beside])
         ingest = RtmpIngest(registry, config.rtmp.host, config.rtmp.port)
         running.push_async_callback(ingest.close)
         await _listen_rtmp(ingest)
         running.push_async_callback(_cancel, _play_files(config, registry))
-        api = Api(registry, scheduler, fanout, token)
+        pulls = Pulls(registry)
+        running.push_async_callback(pulls.close)
+        audit = AuditLog(config.state.path)
+        running.push_async_callback(audit.close)
+        services = Services(
+            registry=registry,
+            desired=desired,
+            fanout=fanout,
+            events=events,
+            statistics=statistics,
+            pulls=pulls,
+            access=configured_access(config.api, token),
+            audit=audit,
+            cors=Cors(config.api.cors_origins),
+            strict=config.api.strict_ome,
+            mask_keys=config.api.mask_keys,
+        )
+        tls = _api_tls(config)
+        api = Api(services, tls)
         running.push_async_callback(api.close)
         await _listen_api(api, config)
+        if tls is not None:
+            running.push_async_callback(_cancel, [asyncio.create_task(_renew(tls))])
         _settle_memory()
         _log.info("pushcast %s: ready", __version__)
         await stop.wait()
@@ -124,7 +169,33 @@ async def _listen_api(api: Api, config: Config) -> None:
         host, port = await api.start(config.api.host, config.api.port)
     except OSError as error:
         raise _cannot_listen("api", config.api.host, config.api.port, error) from error
-    _log.info("api: listening on http://%s", endpoint(host, port))
+    scheme = "https" if config.api.tls_cert else "http"
+    _log.info("api: listening on %s://%s", scheme, endpoint(host, port))
+
+
+def _stream_maps(config: Config, registry: Registry, scheduler: Scheduler) -> list[StreamMap]:
+    """One for each app that has rules, or a file of them; the configured ones count from the first stream on."""
+    maps = []
+    for v, vhost in enumerate(config.vhosts):
+        for a, app in enumerate(vhost.apps):
+            if app.pushes or app.stream_map is not None:
+                rules = configured_rules(app, f"vhosts[{v}].apps[{a}]")
+                maps.append(StreamMap(registry, scheduler, vhost.name, app.name, rules, app.stream_map))
+                registry.subscribe(maps[-1])
+    return maps
+
+
+def _api_tls(config: Config) -> ServerTls | None:
+    if config.api.tls_cert is None or config.api.tls_key is None:
+        return None
+    return ServerTls(config.api.tls_cert, config.api.tls_key)
+
+
+async def _renew(tls: ServerTls) -> None:
+    """Follow the certificate's files, until cancelled."""
+    while True:
+        await asyncio.sleep(RENEW_S)
+        tls.reload_if_changed()
 
 
 def _cannot_listen(section: str, host: str, port: int, error: OSError) -> TransportError:

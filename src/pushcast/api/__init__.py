@@ -7,8 +7,10 @@ checks.  Every answer is an envelope ``{"statusCode", "message", "response"}``; 
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Coroutine, Iterator
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +22,18 @@ from sanic.exceptions import NotFound as RouteNotFound
 from sanic.http import Http
 from sanic.server.async_server import AsyncioServer
 
-from pushcast.api.auth import REALM, check_authorization
-from pushcast.api.body import envelope, read_json
-from pushcast.api.push import ACTIONS
+from pushcast.access import Grant, Role, admit
+from pushcast.api.body import Json, envelope, read_json
+from pushcast.api.bulk import start_pushes, stop_pushes
+from pushcast.api.check import Checks
+from pushcast.api.follow import follow
+from pushcast.api.idempotency import Idempotency
+from pushcast.api.pulls import create_stream, delete_stream
+from pushcast.api.push import CHANGES, push_json, start_push
+from pushcast.api.pushes import list_pushes
 from pushcast.api.senders import senders_json
+from pushcast.api.services import Services
+from pushcast.api.stats import app_stats, server_stats, stream_stats, vhost_stats
 from pushcast.api.streams import (
     app_json,
     check_app,
@@ -33,12 +43,12 @@ from pushcast.api.streams import (
     version_json,
     vhost_json,
 )
+from pushcast.api.tls import ServerTls
+from pushcast.audit import Entry
 from pushcast.egress import SRT
-from pushcast.egress.fanout import FanOut
-from pushcast.errors import EngineError, NotFound, Unauthorized
+from pushcast.errors import Conflict, EngineError, NotFound, Unauthorized
 from pushcast.log import logger
-from pushcast.scheduler import Scheduler
-from pushcast.stream import Registry
+from pushcast.login_limit import LoginLimit, TooManyLogins
 from pushcast.turnstile import Turnstile
 
 _log = logger("api")
@@ -47,26 +57,29 @@ _log = logger("api")
 # us hold.
 BODY_LIMIT_BYTES = 1 << 20
 BACKLOG = 1024
-# Requests to start or stop that are carried out in one turn of the event loop: a storm of them makes a turn some 1 ms
-# longer, and other requests are answered in between.
+# Requests to change something that are carried out in one turn of the event loop: a storm of them makes a turn some
+# 1 ms longer, and other requests are answered in between.
 CHANGES_A_TURN = 2
-_CHANGES = frozenset({"startPush", "stopPush"})
-
+REALM = 'Basic realm="OvenMediaEngine"'
 _JSON = "application/json;charset=UTF-8"
 _READ = ("GET", "HEAD")
-_METHODS = "OPTIONS, HEAD, GET, POST, PUT, PATCH, DELETE"
+_ACTIONS = frozenset({*CHANGES, "startPushes", "stopPushes", "checkPush"})
 _instances = count(1)
 
 
 class Api:
     """The API of one server.  ``start`` listens, ``close`` stops; both on the running event loop."""
 
-    def __init__(self, registry: Registry, scheduler: Scheduler, fanout: FanOut, access_token: str) -> None:
-        self._registry = registry
-        self._scheduler = scheduler
-        self._fanout = fanout
-        self._token = access_token.encode()
-        self._changes = Turnstile(CHANGES_A_TURN)
+    def __init__(self, services: Services, tls: ServerTls | None = None) -> None:
+        self._services = services
+        self._registry = services.registry
+        self._desired = services.desired
+        self._tls = tls
+        self._limit = LoginLimit()
+        self._turnstile = Turnstile(CHANGES_A_TURN)
+        self._checks = Checks(services.registry)
+        self._idempotency = Idempotency()
+        self._under_way: set[asyncio.Task[HTTPResponse]] = set()
         self._app = self._build()
         self._server: AsyncioServer | None = None
 
@@ -74,7 +87,9 @@ class Api:
         """Listen; port 0 takes a free one.  Returns the address.  :raises OSError: the address cannot be had."""
         listening = _listen(host, port)
         address: tuple[str, int] = listening.getsockname()[:2]
-        self._server = await self._app.create_server(sock=listening, access_log=False, backlog=BACKLOG)
+        self._server = await self._app.create_server(
+            sock=listening, access_log=False, backlog=BACKLOG, ssl=self._tls.context if self._tls else None
+        )
         assert self._server is not None  # the type allows for servers that are no asyncio servers
         await self._server.startup()  # type: ignore[no-untyped-call]
         await self._server.start_serving()  # type: ignore[no-untyped-call]
@@ -106,17 +121,23 @@ class Api:
         # Sanic knows its applications by name, and one process may hold several (tests do).
         app = Sanic(f"pushcast-{next(_instances)}", config=config, configure_logging=False, request_class=_Request)
         app.on_request(self._admit)
-        app.exception(Exception)(_on_error)
+        app.on_response(self._finish)  # type: ignore[no-untyped-call]
+        app.exception(Exception)(self._on_error)
         app_path = "/v1/vhosts/<vhost>/apps/<target>"
         for path, methods, respond in (
             ("/v1/version", _READ, self._version),
+            ("/v1/events", ("GET",), self._follow),
             ("/v1/stats/senders", _READ, self._senders),
+            ("/v1/stats/current", _READ, self._server_stats),
+            ("/v1/stats/current/vhosts/<vhost>", _READ, self._vhost_stats),
+            ("/v1/stats/current/vhosts/<vhost>/apps/<target>", _READ, self._app_stats),
+            ("/v1/stats/current/vhosts/<vhost>/apps/<target>/streams/<name>", _READ, self._stream_stats),
             ("/v1/vhosts", _READ, self._vhosts),
             ("/v1/vhosts/<vhost>", _READ, self._vhost),
             ("/v1/vhosts/<vhost>/apps", _READ, self._apps),
             (app_path, (*_READ, "POST"), self._app_or_action),
-            (f"{app_path}/streams", _READ, self._streams),
-            (f"{app_path}/streams/<name>", _READ, self._stream),
+            (f"{app_path}/streams", (*_READ, "POST"), self._streams),
+            (f"{app_path}/streams/<name>", (*_READ, "DELETE"), self._stream),
         ):
             app.add_route(
                 respond, path, methods=methods, strict_slashes=True, unquote=True, name=respond.__name__.strip("_")
@@ -128,51 +149,191 @@ class Api:
         if not request.head:
             return None  # no request could be read from the bytes: Sanic made this one to answer 400 or 413
         if request.method == "OPTIONS":
-            return _Answer(b"", 204, {"Access-Control-Allow-Methods": _METHODS, "Vary": "Origin"})
-        check_authorization(request.headers.getone("authorization", None), self._token)
+            return _Answer(b"", 204)
+        header = request.headers.getone("authorization", None)
+        now = asyncio.get_running_loop().time()
+        request.ctx.grant = admit(self._services.access, self._limit, header, request.ip, now)
         return None
+
+    async def _finish(self, request: Request, response: HTTPResponse) -> None:
+        """Which pages may read the answer, whatever it is; and a line of who changed what."""
+        if not request.head:
+            return
+        headers = request.headers
+        preflight = request.method == "OPTIONS"
+        allowed = self._services.cors.headers(
+            headers.get("origin"), headers.get("access-control-request-headers"), preflight
+        )
+        for name, value in allowed.items():
+            response.headers[name] = value
+        word = getattr(request.ctx, "action", "")
+        if word:
+            self._services.audit.record(
+                Entry(
+                    time=time.time(),
+                    token=request.ctx.grant.name,
+                    remote=request.ip,
+                    method=request.method,
+                    path=request.path,
+                    action=word,
+                    status=response.status,
+                    push=getattr(request.ctx, "push", ""),
+                    stream=getattr(request.ctx, "stream", ""),
+                )
+            )
 
     async def _version(self, request: Request) -> HTTPResponse:
         return _ok(version_json())
 
     async def _senders(self, request: Request) -> HTTPResponse:
-        return _ok(senders_json(self._fanout, SRT.ports.loads()))
+        _grant(request).require(Role.READ)
+        return _ok(senders_json(self._services.fanout, SRT.ports.loads()))
+
+    async def _server_stats(self, request: Request) -> HTTPResponse:
+        _grant(request).require(Role.READ)
+        return _ok(server_stats(self._services.statistics))
+
+    async def _vhost_stats(self, request: Request, vhost: str) -> HTTPResponse:
+        _grant(request).require(Role.READ, vhost)
+        return _ok(vhost_stats(self._services.statistics, self._registry, vhost))
+
+    async def _app_stats(self, request: Request, vhost: str, target: str) -> HTTPResponse:
+        _grant(request).require(Role.READ, vhost, target)
+        return _ok(app_stats(self._services.statistics, self._registry, vhost, target))
+
+    async def _stream_stats(self, request: Request, vhost: str, target: str, name: str) -> HTTPResponse:
+        _grant(request).require(Role.READ, vhost, target)
+        return _ok(stream_stats(self._services.statistics, self._registry, vhost, target, name))
 
     async def _vhosts(self, request: Request) -> HTTPResponse:
-        return _ok(self._registry.vhosts)
+        grant = _grant(request)
+        return _ok([vhost for vhost in self._registry.vhosts if grant.shows(vhost)])
 
     async def _vhost(self, request: Request, vhost: str) -> HTTPResponse:
+        _grant(request).require(Role.READ, vhost)
         check_vhost(self._registry, vhost)
         return _ok(vhost_json(vhost))
 
     async def _apps(self, request: Request, vhost: str) -> HTTPResponse:
+        grant = _grant(request)
         check_vhost(self._registry, vhost)
-        return _ok(self._registry.apps(vhost))
+        return _ok([app for app in self._registry.apps(vhost) if grant.shows(vhost, app)])
 
     async def _app_or_action(self, request: Request, vhost: str, target: str) -> HTTPResponse:
         """``{app}`` or ``{app}:{action}``: the router sees one path segment."""
         app, colon, word = target.rpartition(":")
+        grant = _grant(request)
         if not colon:
             if request.method == "POST":
                 raise NotFound("Controller not found")
+            grant.require(Role.READ, vhost, target)
             check_app(self._registry, vhost, target)
             return _ok(app_json(target))
-        action = ACTIONS.get((request.method, word))
-        if action is None:
+        if word == "pushes":
+            grant.require(Role.READ, vhost, app)
+            body = read_json(request.body)
+            check_app(self._registry, vhost, app)
+            return _ok(list_pushes(self._desired.scheduler, vhost, app, body, reveal=self._reveals(grant)))
+        if request.method != "POST" or word not in _ACTIONS:
             raise NotFound("Controller not found")
+        grant.require(Role.PUSH, vhost, app)
         body = read_json(request.body)
         check_app(self._registry, vhost, app)
-        if word in _CHANGES:
-            await self._changes.enter()
-        return _ok(action(self._scheduler, vhost, app, body))
+        request.ctx.action = word
+        if isinstance(body, dict) and isinstance(body.get("id"), str):
+            request.ctx.push = body["id"]
+        return await self._to_its_end(self._act(request, word, vhost, app, body, self._reveals(grant)))
+
+    def _reveals(self, grant: Grant) -> bool:
+        """Whether its holder is shown keys: whoever may start a push has them."""
+        return grant.role.includes(Role.PUSH) and not self._services.mask_keys
+
+    async def _act(self, request: Request, word: str, vhost: str, app: str, body: Json, reveal: bool) -> HTTPResponse:
+        if word == "checkPush":
+            return _ok(await self._checks.run(vhost, app, body))
+        if word == "startPushes":
+            return _many(await start_pushes(self._desired, self._turnstile, vhost, app, body, reveal=reveal))
+        if word == "stopPushes":
+            return _many(await stop_pushes(self._desired, self._turnstile, vhost, app, body))
+        await self._turnstile.enter()
+        key = request.headers.get("idempotency-key") if word == "startPush" else None
+        if key is not None:
+            return await self._start_once(request.body, key, vhost, app, body, reveal)
+        push = await CHANGES[word](self._desired, vhost, app, body)
+        return _ok(push_json(push, reveal=reveal) if push is not None else None)
+
+    async def _start_once(self, sent: bytes, key: str, vhost: str, app: str, body: Json, reveal: bool) -> HTTPResponse:
+        scope = (vhost, app, key)
+        known = self._idempotency.begin(scope, sent, asyncio.get_running_loop().time())
+        if known is not None:
+            return _Answer(known, 200)
+        try:
+            push = await start_push(self._desired, vhost, app, body)
+        except BaseException:
+            self._idempotency.forget(scope)
+            raise
+        answer = envelope(200, "OK", push_json(push, reveal=reveal))
+        self._idempotency.keep(scope, answer)
+        return _Answer(answer, 200)
+
+    async def _to_its_end(self, action: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
+        """A change that has begun goes on when its client hangs up: half of one would be in the store alone."""
+        task = asyncio.create_task(action)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _follow(self, request: Request) -> None:
+        _grant(request).require(Role.READ, request.args.get("vhost"), request.args.get("app"))
+        await follow(request, self._services.events)
 
     async def _streams(self, request: Request, vhost: str, target: str) -> HTTPResponse:
+        if request.method != "POST":
+            _grant(request).require(Role.READ, vhost, target)
+            check_app(self._registry, vhost, target)
+            return _ok([stream.name for stream in self._registry.streams(vhost, target)])
+        _grant(request).require(Role.ADMIN, vhost, target)
+        body = read_json(request.body)
         check_app(self._registry, vhost, target)
-        return _ok([stream.name for stream in self._registry.streams(vhost, target)])
+        request.ctx.action = "createStream"
+        if isinstance(body, dict) and isinstance(body.get("name"), str):
+            request.ctx.stream = body["name"]
+        await create_stream(self._services.pulls, vhost, target, body)
+        return _Answer(envelope(201, "Created"), 201)
 
     async def _stream(self, request: Request, vhost: str, target: str, name: str) -> HTTPResponse:
+        deletes = request.method == "DELETE"
+        _grant(request).require(Role.ADMIN if deletes else Role.READ, vhost, target)
         check_app(self._registry, vhost, target)
+        if deletes:
+            request.ctx.action, request.ctx.stream = "deleteStream", name
+            await delete_stream(self._registry, self._services.pulls, vhost, target, name)
+            return _ok(None)
         return _ok(stream_json(find_stream(self._registry, vhost, target, name)))
+
+    def _on_error(self, request: Request, error: Exception) -> HTTPResponse:
+        match error:
+            case TooManyLogins():
+                return _refusal(error.status, str(error), {"Retry-After": str(error.retry_after_s)})
+            case Unauthorized():
+                return _refusal(error.status, str(error), {"WWW-Authenticate": REALM})
+            case RouteNotFound() | MethodNotAllowed():
+                return _refusal(404, "Controller not found")
+            case PayloadTooLarge():
+                return _refusal(413, f"Request exceeds the size limit of {BODY_LIMIT_BYTES} bytes")
+            case SanicException():
+                return _refusal(error.status_code, str(error))
+            case Conflict() if self._services.strict and str(error) == "Duplicate ID":
+                return _refusal(400, str(error))  # what OvenMediaEngine does, against its documentation
+            case EngineError():
+                return _refusal(error.status, str(error))
+        _log.error("%s %s: unexpected error", request.method, request.path, exc_info=error)
+        return _refusal(500, "Internal Server Error")
+
+
+def _grant(request: Request) -> Grant:
+    grant: Grant = request.ctx.grant
+    return grant
 
 
 class _Request(Request):
@@ -201,6 +362,10 @@ class _Answer(HTTPResponse):
         return super().processed_headers
 
 
+def _many(items: list[dict[str, Any]]) -> HTTPResponse:
+    return _Answer(envelope(207, "Multi Status", items), 207)
+
+
 def _ok(response: object) -> HTTPResponse:
     return _Answer(envelope(200, "OK", response), 200)
 
@@ -209,22 +374,6 @@ def _refusal(status: int, text: str, headers: dict[str, str] | None = None) -> H
     # A header may carry bytes that are no UTF-8, and an error text may quote it.
     shown = f"[HTTP] {text} ({status})".encode(errors="replace").decode()
     return _Answer(envelope(status, shown), status, headers)
-
-
-def _on_error(request: Request, error: Exception) -> HTTPResponse:
-    match error:
-        case Unauthorized():
-            return _refusal(error.status, str(error), {"WWW-Authenticate": REALM})
-        case RouteNotFound() | MethodNotAllowed():
-            return _refusal(404, "Controller not found")
-        case PayloadTooLarge():
-            return _refusal(413, f"Request exceeds the size limit of {BODY_LIMIT_BYTES} bytes")
-        case SanicException():
-            return _refusal(error.status_code, str(error))
-        case EngineError():
-            return _refusal(error.status, str(error))
-    _log.error("%s %s: unexpected error", request.method, request.path, exc_info=error)
-    return _refusal(500, "Internal Server Error")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -58,12 +58,6 @@ def members(value: Json) -> dict[str, Any]:
     return value
 
 
-def text_member(value: dict[str, Any], name: str) -> str:
-    """A string member; empty when it is absent or of another type, which the API does not tell apart."""
-    found = value.get(name)
-    return found if isinstance(found, str) else ""
-
-
 def _sentence(before: str, message: str) -> str:
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1

@@ -1,90 +1,105 @@
-"""The push endpoints: ``:startPush``, ``:stopPush`` and ``:pushes``.
+"""The push endpoints that change one push, and what a push looks like.
 
 Field names, texts and the order of checks are OvenMediaEngine's; where its documentation and its behaviour differ
 (a duplicate id, an array as body), the documentation wins.  Members of a wrong type count as absent and unknown
-members are ignored.  After the documented members a push has ``isConfig`` (always false: a configuration file makes
-no pushes), and once it has failed ``lastError``, ``retryCount`` (failures in a row, as of the last one) and
-``nextRetryTime`` (while a retry is due).
+members are ignored.  After the documented members a push has ``isConfig`` (true: a rule of the configuration made it),
+and once it has failed ``lastError``, ``retryCount`` (failures in a row, as of the last one) and ``nextRetryTime``
+(while a retry is due).
 
-Nothing here waits: the answers are made from what is known now.
+A change is answered when it is in the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from sys import intern
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pushcast.api.body import Json, members, text_member
+from pushcast.api.body import Json, members
 from pushcast.api.times import iso_time
-from pushcast.egress import PROTOCOLS
-from pushcast.errors import InvalidRequest
-from pushcast.push import Push, PushSettings
-from pushcast.scheduler import Scheduler
+from pushcast.desired import Desired
+from pushcast.errors import Conflict, NotFound
+from pushcast.log import MASKED, redact
+from pushcast.push import Halt, Push
+from pushcast.settings import read_settings, require, text_member
 
-TRACK_ID_LIMIT = 1 << 32  # a track id is 32 bits wide, in the ring and on the wire of enhanced RTMP
-
-Action = Callable[[Scheduler, str, str, Json], object]
-"""What an action does: (scheduler, vhost, app, body) -> ``response``, None when the answer has no such member."""
+Action = Callable[[Desired, str, str, Json], Awaitable[Push | None]]
+"""What an action does: (desired, vhost, app, body) -> the push that is answered with, None for none."""
 
 
-def start_push(scheduler: Scheduler, vhost: str, app: str, body: Json) -> dict[str, Any]:
+async def start_push(desired: Desired, vhost: str, app: str, body: Json) -> Push:
     """``:startPush``.  :raises InvalidRequest: 400.  :raises Conflict: 409, the app has that id already."""
-    request = members(body)
-    stream = request.get("stream")
-    stream = stream if isinstance(stream, dict) else {}
-    word = text_member(request, "protocol").strip().lower()
-    protocol = PROTOCOLS.get(word)
-    if protocol is None:
-        raise InvalidRequest(f"Could not find protocol '{word}': [{vhost}/{app}]")
-    push_id, stream_name = text_member(request, "id"), text_member(stream, "name")
-    url, stream_key = text_member(request, "url").strip(), text_member(request, "streamKey").strip()
-    _require(("id", push_id), ("stream.name", stream_name), ("url", url))
-    url = url.rstrip("/") if not url.endswith("://") else url
-    push = scheduler.start(
-        PushSettings(
-            id=push_id,
-            vhost=intern(vhost),  # pushes are many, and their names are few
-            app=intern(app),
-            stream_name=intern(stream_name),
-            protocol=protocol.name,
-            target=protocol.parse(url, stream_key),
-            url=url,
-            stream_key=stream_key,
-            variant_names=_names(stream.get("variantNames")),
-            track_ids=_ids(stream.get("trackIds")) or _ids(stream.get("tracks")),
-        )
-    )
-    return push_json(push)
+    return await desired.start(read_settings(vhost, app, members(body)))
 
 
-def stop_push(scheduler: Scheduler, vhost: str, app: str, body: Json) -> None:
+async def stop_push(desired: Desired, vhost: str, app: str, body: Json) -> None:
     """``:stopPush``.  :raises InvalidRequest: 400, no id.  :raises NotFound: 404, no such push."""
+    await desired.stop(vhost, app, _id(body))
+
+
+async def update_push(desired: Desired, vhost: str, app: str, body: Json) -> Push:
+    """``:updatePush``: the members that are there replace those of the push, which connects anew with them.
+
+    :raises Conflict: 409, the stream is another one, or the push is being changed.
+    """
+    push = find_push(desired, vhost, app, body)
+    kept, asked = push.settings.members(), members(body)
+    stream = asked.get("stream")
+    stream = stream if isinstance(stream, dict) else {}
+    if text_member(stream, "name") not in ("", push.settings.stream_name):
+        raise Conflict(f"The stream of a push cannot be changed: [{vhost}/{app}/{push.settings.id}]")
+    await desired.replace(push, read_settings(vhost, app, {**kept, **asked, "stream": {**kept["stream"], **stream}}))
+    return push
+
+
+async def pause_push(desired: Desired, vhost: str, app: str, body: Json) -> Push:
+    """``:pausePush``: disconnected and kept, over a restart of the server too."""
+    push = find_push(desired, vhost, app, body)
+    await desired.pause(push)
+    return push
+
+
+async def resume_push(desired: Desired, vhost: str, app: str, body: Json) -> Push:
+    """``:resumePush``."""
+    push = find_push(desired, vhost, app, body)
+    await desired.resume(push)
+    return push
+
+
+async def restart_push(desired: Desired, vhost: str, app: str, body: Json) -> Push:
+    """``:restartPush``: connects anew at once."""
+    push = find_push(desired, vhost, app, body)
+    desired.scheduler.restart(push)
+    return push
+
+
+def find_push(desired: Desired, vhost: str, app: str, body: Json) -> Push:
+    """The push that a body names.  :raises InvalidRequest: 400, no id.  :raises NotFound: 404, no such push."""
+    push_id = _id(body)
+    push = desired.scheduler.get(vhost, app, push_id)
+    if push is None:
+        raise NotFound(f"Could not find id '{push_id}': [{vhost}/{app}]")
+    return push
+
+
+def _id(body: Json) -> str:
     push_id = text_member(members(body), "id")
-    _require(("id", push_id))
-    scheduler.stop(vhost, app, push_id)
+    require(("id", push_id))
+    return push_id
 
 
-def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json) -> list[dict[str, Any]]:
-    """``:pushes``: all of the app by id, or the one that the body names; an unknown one is an empty list."""
-    push_id = text_member(members(body), "id")
-    if not push_id:
-        return [push_json(push) for push in scheduler.pushes(vhost, app)]
-    push = scheduler.get(vhost, app, push_id)
-    return [push_json(push)] if push is not None else []
-
-
-ACTIONS: dict[tuple[str, str], Action] = {
-    ("POST", "startPush"): start_push,
-    ("POST", "stopPush"): stop_push,
-    ("POST", "pushes"): list_pushes,
-    ("GET", "pushes"): list_pushes,
-    ("HEAD", "pushes"): list_pushes,
+CHANGES: dict[str, Action] = {
+    "startPush": start_push,
+    "stopPush": stop_push,
+    "updatePush": update_push,
+    "pausePush": pause_push,
+    "resumePush": resume_push,
+    "restartPush": restart_push,
 }
+"""POST; each waits for its place among the others."""
 
 
-def push_json(push: Push) -> dict[str, Any]:
-    """A push as the API shows it."""
+def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
+    """A push as the API shows it; without ``reveal`` its keys are masked."""
     settings, progress = push.settings, push.progress()
     shown: dict[str, Any] = {
         "id": settings.id,
@@ -97,8 +112,8 @@ def push_json(push: Push) -> dict[str, Any]:
             "variantNames": settings.variant_names,
         },
         "protocol": settings.protocol,
-        "url": settings.url,
-        "streamKey": settings.stream_key,
+        "url": settings.url if reveal else redact(settings.url),
+        "streamKey": settings.stream_key if reveal or not settings.stream_key else MASKED,
         "sentBytes": progress.sent_bytes,
         "sentTime": progress.sent_time_ms,
         "sequence": push.sequence,
@@ -107,8 +122,15 @@ def push_json(push: Push) -> dict[str, Any]:
         "createdTime": iso_time(push.created_time),
         "startTime": iso_time(push.start_time),
         "finishTime": iso_time(push.finish_time),
-        "isConfig": False,
+        "isConfig": settings.is_config,
     }
+    if push.halt is not None:
+        shown["halted"] = push.halt
+        shown["paused"] = push.halt is Halt.PAUSED
+    times = {"startAt": settings.start_at, "stopAt": settings.stop_at}
+    shown |= {name: iso_time(at) for name, at in times.items() if at}
+    if settings.max_duration_s:
+        shown["maxDuration"] = settings.max_duration_s
     if overload := push.overload:
         shown["overload"] = overload
     if push.last_error is not None:
@@ -118,18 +140,3 @@ def push_json(push: Push) -> dict[str, Any]:
         if push.next_retry_time:
             shown["nextRetryTime"] = iso_time(push.next_retry_time)
     return shown
-
-
-def _require(*parameters: tuple[str, str]) -> None:
-    missing = "".join(f" {name}" for name, value in parameters if not value)
-    if missing:
-        raise InvalidRequest(f"There is no required parameter [{missing}]")
-
-
-def _names(value: object) -> tuple[str, ...]:
-    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
-
-
-def _ids(value: object) -> tuple[int, ...]:
-    found = value if isinstance(value, list) else []
-    return tuple(each for each in found if type(each) is int and 0 <= each < TRACK_ID_LIMIT)
