@@ -216,6 +216,22 @@ async def test_keys_are_shown_to_those_who_may_push(client: Client) -> None:
     assert "s3cret-key" in (await client.request("POST", path, authorization=basic(PUSHER))).text
 
 
+async def test_a_key_in_a_url_is_masked_too(client: Client) -> None:
+    for push_id, url in (("path", "rtmp://127.0.0.1:9/live/s3cret-key"), ("query", "rtmp://127.0.0.1:9/live?x=s3cret")):
+        more = {"streamKey": "other"} if push_id == "query" else {"streamKey": ""}
+        answer = await client.post("startPush", {**KEYED, "id": push_id, "url": url, **more})
+        assert answer.status == 200, answer.text
+    seen = await client.request("POST", "/v1/vhosts/v/apps/a:pushes", authorization=basic(READER))
+    assert "s3cret" not in seen.text
+    assert [push["url"] for push in seen.json["response"]] == ["rtmp://127.0.0.1:9/***"] * 2
+
+
+async def test_metadata_addresses_are_refused_at_the_request(client: Client) -> None:
+    answer = await client.post("startPush", plain("p", "udp://169.254.169.254:9"))
+    assert answer.status == 400
+    assert (await client.post("pushes")).json["response"] == []
+
+
 async def test_wrong_logins_are_slowed_down_and_right_ones_are_not(client: Client) -> None:
     answers = [await client.request("GET", "/v1/vhosts", authorization=basic("wrong")) for _ in range(40)]
     assert {answer.status for answer in answers} == {401, 429}
@@ -227,11 +243,13 @@ async def test_who_changed_what_is_written_down_without_keys(client: Client) -> 
     await client.request("POST", "/v1/vhosts/v/apps/a:startPush", KEYED, authorization=basic(PUSHER))
     await client.post("stopPush", {"id": "none"})
     path = client.engine.audit.path
-    await until(lambda: path.read_text().count("\n") >= 2)
+    await client.request("POST", "/v1/vhosts/v/apps/a:stopPush", {"id": "none"}, authorization=basic(READER))
+    await until(lambda: path.read_text().count("\n") >= 3)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["token"], line["action"], line["push"], line["status"]) for line in lines] == [
+    assert [(line["token"], line["action"], line.get("push", ""), line["status"]) for line in lines] == [
         ("hands", "startPush", "keyed", 200),
         ("test", "stopPush", "none", 404),
+        ("eyes", "stopPush", "", 403),
     ]
     assert "s3cret" not in path.read_text()
 

@@ -107,7 +107,7 @@ def test_what_a_rule_meets(rule: str, host: str, port: int, address: str, met: b
         ("::ffff:10.0.0.0/104", "it is IPv4 written as IPv6, and no rule sees it like that"),
         ("fe80::1%lo", "it has a zone, which no rule looks at"),
         ("example.com/24", "it is no address (IPv6 with a port goes in brackets)"),
-        ("rtmp://host/app", "its ports are not from 1 to 65535, the lower one first"),
+        ("rtmp://host/app", "it is a URL, and a rule has only a host and ports"),
         ("host:", "it ends before its port"),
         ("[::1]:", "it ends before its port"),
         ("host:0", "its ports are not from 1 to 65535, the lower one first"),
@@ -340,7 +340,7 @@ def test_rules_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ('deny = ["192.0.2.7", "10.1.0.0/8"]', 'a list ("10.1.0.0/8": its address has bits behind its mask)'),
         (
             'deny = ["rtmp://host/app/swordfish"]',
-            'a list ("rtmp://host/***": its ports are not from 1 to 65535, the lower one first)',
+            'a list ("rtmp://host/***": it is a URL, and a rule has only a host and ports)',
         ),
         ('deny = ["env:A_SECRET"]', 'a list ("env:A_SECRET": it is no network, address or host name)'),
         ("deny = [7]", "a list (not all of it are texts)"),

@@ -75,6 +75,8 @@ class Rule:
 
 def parse_rule(text: str) -> Rule:
     """:raises ValueError: with the reason when it is no rule."""
+    if "://" in text:
+        raise ValueError("it is a URL, and a rule has only a host and ports")
     what, ports = _split(text)
     low, high = _read_ports(ports)
     if ":" in what or "/" in what or _ENDS_IN_NUMBER.fullmatch(what):

@@ -1,8 +1,8 @@
 """How many failed logins an address may make: a token bucket for each, and a bounded number of buckets.
 
 The limit is not what stands between a guesser and the API.  A token has 256 bits when pushcast makes it, and at least
-16 characters when somebody else does; no rate of guessing finds one.  What the limit protects is the log, the audit log
-and the event loop, which a client with a wrong token in a loop would fill.
+16 characters when somebody else does; no rate of guessing finds one.  What the limit protects is the event loop, the
+log and the audit log from a client with a wrong token in a loop: who notes failures need note only those below it.
 
 So the right token always passes, and only what failed is counted (access.py).  To refuse an address whatever it shows
 would let one broken client lock out everybody behind the same router, and a guesser would have gained nothing by an

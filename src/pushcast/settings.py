@@ -14,6 +14,7 @@ from sys import intern
 from typing import Any
 
 from pushcast.egress import PROTOCOLS, Target
+from pushcast.egress.resolve import check_request
 from pushcast.errors import InvalidRequest
 from pushcast.stream import Name
 
@@ -75,13 +76,15 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
     url, stream_key = text_member(request, "url").strip(), text_member(request, "streamKey").strip()
     require(("id", push_id), ("stream.name", stream_name), ("url", url))
     url = url.rstrip("/") if not url.endswith("://") else url
+    target = protocol.parse(url, stream_key)
+    check_request(target.host, target.port)
     return PushSettings(
         id=push_id,
         vhost=intern(vhost),  # pushes are many, and their names are few
         app=intern(app),
         stream_name=intern(stream_name),
         protocol=protocol.name,
-        target=protocol.parse(url, stream_key),
+        target=target,
         url=url,
         stream_key=stream_key,
         variant_names=_names(stream.get("variantNames")),

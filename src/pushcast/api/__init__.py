@@ -166,21 +166,23 @@ class Api:
         )
         for name, value in allowed.items():
             response.headers[name] = value
-        word = getattr(request.ctx, "action", "")
-        if word:
-            self._services.audit.record(
-                Entry(
-                    time=time.time(),
-                    token=request.ctx.grant.name,
-                    remote=request.ip,
-                    method=request.method,
-                    path=request.path,
-                    action=word,
-                    status=response.status,
-                    push=getattr(request.ctx, "push", ""),
-                    stream=getattr(request.ctx, "stream", ""),
-                )
+        if getattr(request.ctx, "action", "") and not getattr(request.ctx, "recorded", False):
+            self._record(request, response.status)
+
+    def _record(self, request: Request, status: int) -> None:
+        self._services.audit.record(
+            Entry(
+                time=time.time(),
+                token=request.ctx.grant.name,
+                remote=request.ip,
+                method=request.method,
+                path=request.path,
+                action=request.ctx.action,
+                status=status,
+                push=getattr(request.ctx, "push", ""),
+                stream=getattr(request.ctx, "stream", ""),
             )
+        )
 
     async def _version(self, request: Request) -> HTTPResponse:
         return _ok(version_json())
@@ -216,6 +218,8 @@ class Api:
 
     async def _apps(self, request: Request, vhost: str) -> HTTPResponse:
         grant = _grant(request)
+        if not grant.shows(vhost):
+            grant.require(Role.READ, vhost)
         check_vhost(self._registry, vhost)
         return _ok([app for app in self._registry.apps(vhost) if grant.shows(vhost, app)])
 
@@ -236,13 +240,13 @@ class Api:
             return _ok(list_pushes(self._desired.scheduler, vhost, app, body, reveal=self._reveals(grant)))
         if request.method != "POST" or word not in _ACTIONS:
             raise NotFound("Controller not found")
+        request.ctx.action = word
         grant.require(Role.PUSH, vhost, app)
         body = read_json(request.body)
         check_app(self._registry, vhost, app)
-        request.ctx.action = word
         if isinstance(body, dict) and isinstance(body.get("id"), str):
             request.ctx.push = body["id"]
-        return await self._to_its_end(self._act(request, word, vhost, app, body, self._reveals(grant)))
+        return await self._to_its_end(request, self._act(request, word, vhost, app, body, self._reveals(grant)))
 
     def _reveals(self, grant: Grant) -> bool:
         """Whether its holder is shown keys: whoever may start a push has them."""
@@ -276,11 +280,25 @@ class Api:
         self._idempotency.keep(scope, answer)
         return _Answer(answer, 200)
 
-    async def _to_its_end(self, action: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
-        """A change that has begun goes on when its client hangs up: half of one would be in the store alone."""
+    async def _to_its_end(self, request: Request, action: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
+        """A change that has begun goes on when its client hangs up: half of one would be in the store alone.
+
+        What is written down is how it ended, and not what its client still heard.
+        """
+        request.ctx.recorded = True
         task = asyncio.create_task(action)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+
+        def ended(_: asyncio.Task[HTTPResponse]) -> None:
+            self._under_way.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if error is None:
+                status = 500 if task.cancelled() else task.result().status
+            else:
+                status = self._on_error(request, error).status if isinstance(error, EngineError) else 500
+            self._record(request, status)
+
+        task.add_done_callback(ended)
         return await asyncio.shield(task)
 
     async def _follow(self, request: Request) -> None:
@@ -292,10 +310,10 @@ class Api:
             _grant(request).require(Role.READ, vhost, target)
             check_app(self._registry, vhost, target)
             return _ok([stream.name for stream in self._registry.streams(vhost, target)])
+        request.ctx.action = "createStream"
         _grant(request).require(Role.ADMIN, vhost, target)
         body = read_json(request.body)
         check_app(self._registry, vhost, target)
-        request.ctx.action = "createStream"
         if isinstance(body, dict) and isinstance(body.get("name"), str):
             request.ctx.stream = body["name"]
         await create_stream(self._services.pulls, vhost, target, body)
@@ -303,10 +321,11 @@ class Api:
 
     async def _stream(self, request: Request, vhost: str, target: str, name: str) -> HTTPResponse:
         deletes = request.method == "DELETE"
+        if deletes:
+            request.ctx.action, request.ctx.stream = "deleteStream", name
         _grant(request).require(Role.ADMIN if deletes else Role.READ, vhost, target)
         check_app(self._registry, vhost, target)
         if deletes:
-            request.ctx.action, request.ctx.stream = "deleteStream", name
             await delete_stream(self._registry, self._services.pulls, vhost, target, name)
             return _ok(None)
         return _ok(stream_json(find_stream(self._registry, vhost, target, name)))

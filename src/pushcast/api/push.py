@@ -20,7 +20,7 @@ from pushcast.desired import Desired
 from pushcast.errors import Conflict, NotFound
 from pushcast.log import MASKED, redact
 from pushcast.push import Halt, Push
-from pushcast.settings import read_settings, require, text_member
+from pushcast.settings import PushSettings, read_settings, require, text_member
 
 Action = Callable[[Desired, str, str, Json], Awaitable[Push | None]]
 """What an action does: (desired, vhost, app, body) -> the push that is answered with, None for none."""
@@ -112,7 +112,7 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
             "variantNames": settings.variant_names,
         },
         "protocol": settings.protocol,
-        "url": settings.url if reveal else redact(settings.url),
+        "url": settings.url if reveal else _masked_url(settings),
         "streamKey": settings.stream_key if reveal or not settings.stream_key else MASKED,
         "sentBytes": progress.sent_bytes,
         "sentTime": progress.sent_time_ms,
@@ -140,3 +140,9 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
         if push.next_retry_time:
             shown["nextRetryTime"] = iso_time(push.next_retry_time)
     return shown
+
+
+def _masked_url(settings: PushSettings) -> str:
+    """An RTMP URL without a key beside it carries the key itself, in its path or its query."""
+    bare = settings.protocol == "rtmp" and (not settings.stream_key or "?" in settings.url)
+    return redact(settings.url, keep_path=not bare)
