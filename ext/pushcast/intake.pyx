@@ -1,7 +1,7 @@
 """Intake: one thread that reads the sockets of all publishers whose media flows.
 
 A frame that comes wakes this thread and no event loop: it waits without Python's lock, takes it for the reads, and runs no line of Python while what
-they bring is media.  So a frame costs a third of what a turn of the event loop costs, and a loop that is busy with requests delays no media.
+they bring is media.  So a frame costs less than a turn of the event loop, and a loop that is busy with requests delays no media.
 
 Python's lock is what keeps sockets and sources whole.  A socket is read under it, so nobody closes a descriptor that is being read; what its owner
 is told, it is told on this thread, and hands on to its loop.

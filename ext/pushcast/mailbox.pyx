@@ -1,7 +1,8 @@
 """A sender's mailbox: commands to its thread, events from it.
 
-Two lists under one lock that is held for a few pointers at a time and never during a send.  A destination stands in each list once, however much is
-said to it or about it: commands and events are bits, and of overload only the last word counts.  A wake-up in either direction is one eventfd.
+Two lists under one lock that is held for a few pointers at a time, and for what is said, and never during a send.  A destination stands in each list
+once, however much is said to it or about it: commands and events are bits, and of overload only the last word counts.  A wake-up in either direction
+is one eventfd.
 """
 from libc.errno cimport ENOBUFS, ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t

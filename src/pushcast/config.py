@@ -48,7 +48,7 @@ MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistake
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"[0-9A-Za-z._:%-]{1,255}")
 # Names are segments of the API's paths, and a colon there divides an app from its action.
-_NAME = re.compile(r"[^/:\x00-\x20\x7f?#%\\]{1,128}")
+NAME_PATTERN = re.compile(r"[^/:\x00-\x20\x7f?#%\\]{1,128}")
 _TOKEN = re.compile(r"[^\x00-\x1f\x7f]{1,1024}")
 # Nothing but its length stands between a token and who guesses (login_limit.py).
 _LONG_TOKEN = re.compile(r"[^\x00-\x1f\x7f]{16,1024}")
@@ -171,7 +171,7 @@ def _each(check: Callable[[str], object]) -> BeforeValidator:
 
 
 def _check_name(text: str) -> None:
-    if not _NAME.fullmatch(text):
+    if not NAME_PATTERN.fullmatch(text):
         raise ValueError("it is no name")
 
 
@@ -198,7 +198,10 @@ Host = Annotated[
 ]
 Port = Annotated[int, _number(0, 65535), _NUMBER, _REFERENCE]
 Name = Annotated[
-    str, Field(description="1 to 128 characters, none of them a space or / : ? # % \\"), _matching(_NAME), _REFERENCE
+    str,
+    Field(description="1 to 128 characters, none of them a space or / : ? # % \\"),
+    _matching(NAME_PATTERN),
+    _REFERENCE,
 ]
 Token = Annotated[
     SecretStr,

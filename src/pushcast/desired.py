@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 
 from pushcast.errors import Conflict, EngineError, NotFound, RequestError, StoreError
 from pushcast.log import logger, printable
-from pushcast.push import Before, Halt, Push
+from pushcast.push import Before, Halt, Push, PushState
 from pushcast.scheduler import Scheduler
 from pushcast.settings import PushSettings, read_settings
-from pushcast.store import Key, Store, StoredPush, Totals
+from pushcast.store import Key, Store, StoredPush
 from pushcast.stream import Registry
 
 _log = logger("desired")
@@ -37,6 +37,8 @@ class Desired:
         self.scheduler = scheduler
         self._store = store
         self._busy: set[Key] = set()
+        self._sent: set[Push] = set()  # what has totals to be written
+        scheduler.subscribe(self._on_move)
 
     def restore(self) -> None:
         """Start what was there when the process ended.  What cannot be is said, and stays in the store."""
@@ -135,19 +137,21 @@ class Desired:
 
     async def run(self) -> None:
         """Write totals every NOTE_S, until cancelled; once more then."""
-        noted: dict[Key, Totals] = {}
         try:
             while True:
                 await asyncio.sleep(NOTE_S)
-                noted = self._note(noted)
+                self._note()
         finally:
-            self._note(noted)
+            self._note()
 
-    def _note(self, noted: dict[Key, Totals]) -> dict[Key, Totals]:
-        """Write what is not as it was noted before; returns what is noted now."""
-        now = {_key(push.settings): push.totals() for push in self.scheduler.all() if not push.settings.is_config}
-        self._store.note((key, totals) for key, totals in now.items() if noted.get(key) != totals)
-        return now
+    def _note(self) -> None:
+        """Write the totals of those that are in a session, or were since the last time: thousands may only wait."""
+        self._store.note((_key(push.settings), push.totals()) for push in self._sent)
+        self._sent = {push for push in self._sent if push.in_session}
+
+    def _on_move(self, push: Push, before: PushState, why: str) -> None:
+        if push.state is PushState.PUSHING and not push.settings.is_config:
+            self._sent.add(push)
 
     async def _keep(self, push: Push, settings: PushSettings, *, paused: bool) -> None:
         members = settings.members() | ({_PAUSED: True} if paused else {})

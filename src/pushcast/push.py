@@ -236,9 +236,14 @@ class Push:
         """Why the link cannot carry what it should; empty while it can."""
         return self._attachment.overload if self._attachment is not None else ""
 
+    @property
+    def in_session(self) -> bool:
+        """It is connected, or disconnecting: its totals still grow."""
+        return self._attachment is not None
+
     def pushing_s(self) -> float:
         """How long it has been pushing, in all sessions."""
-        session_ns = time.monotonic_ns() - self._session_start_ns if self._attachment is not None else 0
+        session_ns = time.monotonic_ns() - self._session_start_ns if self.in_session else 0
         return self._finished_time_ms / 1e3 + session_ns / 1e9
 
     def totals(self) -> Totals:
@@ -262,7 +267,7 @@ class Push:
         self.move(PushState.CONNECTING)
         feed: Feed | None = None
         try:
-            feed = self._feed(stream)
+            feed = stream.feed(feed_key(self.settings, stream))
             link = await self._connect(stream, feed.ring.bytes_per_s, connects)
             if link is None:
                 return
@@ -295,20 +300,9 @@ class Push:
         if PushState.ERROR in TRANSITIONS[self.state]:
             self.fail(error)
 
-    def _feed(self, stream: Stream) -> Feed:
-        container = PROTOCOLS[self.settings.protocol].container
-        tracks = select_tracks(stream.tracks, self.settings.variant_names, self.settings.track_ids, container)
-        if not tracks:
-            asked = ", ".join([*self.settings.variant_names, *(f"id {each}" for each in self.settings.track_ids)])
-            there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
-            raise MediaError(
-                f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
-            )
-        return stream.feed(FeedKey(container, tuple(track.id for track in tracks)))
-
     async def _connect(self, stream: Stream, bytes_per_s: int, connects: asyncio.Semaphore) -> Link | None:
         """The accepted link, or None when the push was interrupted first."""
-        connect = asyncio.create_task(self._connect_in_time(bytes_per_s, connects))
+        connect = asyncio.create_task(self._connect_in_turn(bytes_per_s, connects))
         waited: set[asyncio.Future[Any]] = {connect, self.interruption(stream)}
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -322,19 +316,9 @@ class Push:
             await self._close(connect.result())  # it was accepted in the very moment of the interruption
         return None
 
-    async def _connect_in_time(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
-        target = self.settings.target
+    async def _connect_in_turn(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
         async with connects:
-            try:
-                async with asyncio.timeout(CONNECT_DEADLINE_S) as deadline:
-                    return await PROTOCOLS[self.settings.protocol].connect(target, bytes_per_s)
-            except EngineError:
-                raise
-            except OSError as error:
-                if isinstance(error, TimeoutError) and deadline.expired():
-                    late = f"{target.endpoint} has not accepted us within {CONNECT_DEADLINE_S:g} s"
-                    raise ConnectTimeout(late) from None
-                raise TransportError(f"{target.endpoint}: {error.strerror or type(error).__name__}") from error
+            return await connect_in_time(self.settings, bytes_per_s)
 
     def _begin_session(self, feed: Feed, link: Link, fanout: FanOut) -> Attachment:
         """Hand the link to a sender."""
@@ -402,6 +386,34 @@ class Push:
                 await link.close()
         except TimeoutError:
             self._log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
+
+
+def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
+    """What of the stream these settings ask for.  :raises MediaError: nothing."""
+    container = PROTOCOLS[settings.protocol].container
+    tracks = select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container)
+    if not tracks:
+        asked = ", ".join([*settings.variant_names, *(f"id {each}" for each in settings.track_ids)])
+        there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
+        raise MediaError(
+            f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
+        )
+    return FeedKey(container, tuple(track.id for track in tracks))
+
+
+async def connect_in_time(settings: PushSettings, bytes_per_s: int) -> Link:
+    """The accepted link.  :raises EngineError: there is none within CONNECT_DEADLINE_S."""
+    target = settings.target
+    try:
+        async with asyncio.timeout(CONNECT_DEADLINE_S) as deadline:
+            return await PROTOCOLS[settings.protocol].connect(target, bytes_per_s)
+    except EngineError:
+        raise
+    except OSError as error:
+        if isinstance(error, TimeoutError) and deadline.expired():
+            late = f"{target.endpoint} has not accepted us within {CONNECT_DEADLINE_S:g} s"
+            raise ConnectTimeout(late) from None
+        raise TransportError(f"{target.endpoint}: {error.strerror or type(error).__name__}") from error
 
 
 def _at(target: Target, error: EngineError) -> EngineError:

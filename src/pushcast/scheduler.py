@@ -144,7 +144,6 @@ class Scheduler:
     def replace(self, push: Push, settings: PushSettings) -> None:
         """Go on with other settings of the same push; a session that runs is begun anew with them."""
         push.settings = settings
-        self._timetable.leave(push)
         self._timetable.enter(push)
         self.restart(push)
         self._wake(push)
@@ -156,10 +155,6 @@ class Scheduler:
         """The pushes of an app, by id."""
         pushes = self._pushes.get((vhost, app), {})
         return [pushes[push_id] for push_id in sorted(pushes)]
-
-    def all(self) -> list[Push]:
-        """The pushes of all apps, in no order."""
-        return [push for pushes in self._pushes.values() for push in pushes.values()]
 
     def stream_started(self, stream: Stream) -> None:
         for push in self._by_stream.get(stream.key, ()):

@@ -30,7 +30,7 @@ class Timetable:
         self._timers: dict[Push, asyncio.TimerHandle] = {}
 
     def enter(self, push: Push) -> None:
-        """Look after a push, if its settings have times."""
+        """Look after a push, if its settings have times; again, when they are others."""
         self._look(push)
 
     def leave(self, push: Push) -> None:

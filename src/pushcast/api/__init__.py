@@ -291,11 +291,12 @@ class Api:
 
         def ended(_: asyncio.Task[HTTPResponse]) -> None:
             self._under_way.discard(task)
-            error = None if task.cancelled() else task.exception()
-            if error is None:
-                status = 500 if task.cancelled() else task.result().status
-            else:
-                status = self._on_error(request, error).status if isinstance(error, EngineError) else 500
+            try:
+                status = task.result().status
+            except EngineError as error:
+                status = self._on_error(request, error).status
+            except BaseException:  # a bug, which whoever awaits the task tells
+                status = 500
             self._record(request, status)
 
         task.add_done_callback(ended)

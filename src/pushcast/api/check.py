@@ -15,10 +15,8 @@ import time
 from typing import Any
 
 from pushcast.api.body import Json, members
-from pushcast.egress import PROTOCOLS
 from pushcast.errors import EngineError, InvalidRequest
-from pushcast.media import FeedKey, select_tracks
-from pushcast.push import CONNECT_DEADLINE_S
+from pushcast.push import connect_in_time, feed_key
 from pushcast.settings import PushSettings, read_settings
 from pushcast.stream import Registry, Stream
 
@@ -63,31 +61,22 @@ class Checks:
 
 
 def _codecs(settings: PushSettings, stream: Stream) -> tuple[bool, str]:
-    container = PROTOCOLS[settings.protocol].container
-    tracks = select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container)
-    if not tracks:
-        there = ", ".join(track.variant_name for track in stream.tracks)
-        return False, f"no track of the stream is selected, there are {there or 'none'}"
     try:
-        stream.release(stream.feed(FeedKey(container, tuple(track.id for track in tracks))))
+        key = feed_key(settings, stream)
+        stream.release(stream.feed(key))
     except EngineError as error:
         return False, str(error)
-    return True, ", ".join(f"{track.codec.name} (track {track.id})" for track in tracks)
+    taken = [track for track in stream.tracks if track.id in key.track_ids]
+    return True, ", ".join(f"{track.codec.name} (track {track.id})" for track in taken)
 
 
 async def _connect(settings: PushSettings, stream: Stream | None) -> tuple[bool, str]:
     rate = stream.source.bytes_per_s if stream is not None else USUAL_BYTES_PER_S
-    endpoint = settings.target.endpoint
     began = time.monotonic()
     try:
-        async with asyncio.timeout(CONNECT_DEADLINE_S):
-            link = await PROTOCOLS[settings.protocol].connect(settings.target, rate)
-        took_ms = (time.monotonic() - began) * 1000
-        await link.close()
+        link = await connect_in_time(settings, rate)
     except EngineError as error:
         return False, str(error)
-    except TimeoutError:
-        return False, f"{endpoint} has not accepted us within {CONNECT_DEADLINE_S:g} s"
-    except OSError as error:
-        return False, f"{endpoint}: {error.strerror or type(error).__name__}"
-    return True, f"{endpoint} accepted us after {took_ms:.0f} ms"
+    took_ms = (time.monotonic() - began) * 1000
+    await link.close()
+    return True, f"{settings.target.endpoint} accepted us after {took_ms:.0f} ms"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pushcast.api.body import Json, members
 from pushcast.api.streams import find_stream
-from pushcast.config import _NAME
+from pushcast.config import NAME_PATTERN
 from pushcast.errors import Conflict, InvalidRequest
 from pushcast.ingest.network import check_url
 from pushcast.ingest.pull import Pulls, PullSettings
@@ -59,7 +59,7 @@ def read_pull(body: Json, files_below: Path | None) -> tuple[str, PullSettings]:
         raise InvalidRequest(f"Urls must be at most {MAX_URLS}")
     if not all(isinstance(url, str) for url in urls):
         raise InvalidRequest("Url must be a string")
-    if not _NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise InvalidRequest("Stream name must be 1 to 128 characters, none of them a space or / : ? # % \\")
     urls = [url.strip() for url in urls]
     for url in urls:
