@@ -19,18 +19,6 @@ from pushcast.cli.credentials import AccessToken
 from pushcast.cli.failure import Unreachable
 from pushcast.cli.server_url import parse_server_url
 
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with api_server() as server:
-        yield server
-
-
-@pytest.fixture
-def variables(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path, PUSHCAST_URL=api.url, PUSHCAST_TOKEN=TOKEN)
-
-
 # (status, message, what is said)
 REFUSALS = [
     (404, "[HTTP] Could not find id 'p': [default/app] (404)", "Could not find id 'p': [default/app]"),

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_server import APP, DEADLINE_S, TOKEN, ApiServer, api_server, changed, environment
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with api_server() as server:
-        yield server
-
-
-@pytest.fixture
-def variables(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path, PUSHCAST_URL=api.url, PUSHCAST_TOKEN=TOKEN)
+from cli_server import APP, DEADLINE_S, ApiServer, changed
 
 
 @pytest.fixture

@@ -9,25 +9,12 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_server import APP, DEADLINE_S, KEY, PUSH, TOKEN, ApiServer, api_server, changed, environment, pushcast
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with api_server() as server:
-        yield server
-
-
-@pytest.fixture
-def variables(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path, PUSHCAST_URL=api.url, PUSHCAST_TOKEN=TOKEN)
-
+from cli_server import APP, DEADLINE_S, KEY, PUSH, TOKEN, ApiServer, changed, pushcast
 
 # (arguments behind "push start", the request's body, what is said of the protocol)
 STARTS: list[tuple[list[str], dict[str, Any], str]] = [

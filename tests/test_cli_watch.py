@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from cli_server import TOKEN, ApiServer, Running, api_server, environment
-
-
-@pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with api_server() as server:
-        yield server
-
-
-@pytest.fixture
-def variables(api: ApiServer, tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path, PUSHCAST_URL=api.url, PUSHCAST_TOKEN=TOKEN)
+from cli_server import TOKEN, ApiServer, Running
 
 
 def _event(number: int, **members: Any) -> bytes:
