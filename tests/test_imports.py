@@ -30,7 +30,7 @@ EXTENSION_LAYERS = [
     ["flvinput"],
 ]
 PYTHON_LAYERS = [
-    ["errors", "file_url", "turnstile"],
+    ["errors", "file_url", "garbage", "turnstile"],
     ["log", "media", "psi", "login_limit"],
     ["destinations"],
     ["config_sentence"],

@@ -7,7 +7,6 @@ more requests, then the streams end, then the pushes say goodbye to their peers,
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import signal
 import sys
@@ -15,7 +14,7 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from pushcast import __version__
+from pushcast import __version__, garbage
 from pushcast.access import configured_access
 from pushcast.access_token import obtain_access_token
 from pushcast.api import Api
@@ -77,7 +76,7 @@ async def serve(config: Config) -> None:
         events, statistics = Events(scheduler), Statistics(registry, scheduler)
         desired = Desired(registry, scheduler, store)
         desired.restore()
-        beside = [desired.run(), statistics.run(), *(each.watch() for each in maps)]
+        beside = [desired.run(), statistics.run(), garbage.collect_at_times(), *(each.watch() for each in maps)]
         running.push_async_callback(_cancel, [asyncio.create_task(each) for each in beside])
         ingest = RtmpIngest(registry, config.rtmp.host, config.rtmp.port)
         running.push_async_callback(ingest.close)
@@ -106,20 +105,11 @@ async def serve(config: Config) -> None:
         await _listen_api(api, config)
         if tls is not None:
             running.push_async_callback(_cancel, [asyncio.create_task(_renew(tls))])
-        _settle_memory()
+        garbage.settle()
         _log.info("pushcast %s: ready", __version__)
         await stop.wait()
         _log.info("stopping")
     _log.info("stopped")
-
-
-def _settle_memory() -> None:
-    """Take what was made at the start, modules above all, out of what the garbage collector looks through.
-
-    A full collection of it stops the event loop, and with it the ingest, for some 50 ms: longer than a frame.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -25,8 +25,9 @@ MAX_SOCKETS = 250
 MAX_BYTES_PER_S = 75_000_000
 # libsrt 1.5.1 needs about 2.6 times the CPU for an encrypted packet as for a clear one.
 ENCRYPTED_WEIGHT = 2.6
-# What a push counts for whose stream's rate is not known yet: 4.8 Mbit/s.
-ASSUMED_BYTES_PER_S = 600_000
+# What a push counts for whose stream's rate is not known yet, as in the second in which reserved pushes start: an even
+# share, 2.4 Mbit/s.  More would open ports, each two threads, for what one can carry.
+ASSUMED_BYTES_PER_S = MAX_BYTES_PER_S // MAX_SOCKETS
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from pushcast.destinations import DestinationPolicy, DestinationRefused
 from pushcast.errors import ResolveError
@@ -138,5 +139,9 @@ async def _result(answer: Future[list[Address]]) -> list[Address]:
 
 
 def _lookup(host: str, port: int, type: socket.SocketKind, flags: int) -> list[Address]:
+    with suppress(OSError, ValueError):
+        # The usual spelling of an address: getaddrinfo would let go of Python's lock, and then wait for it.
+        socket.inet_pton(socket.AF_INET, host)
+        return [(socket.AF_INET, (host, port))]
     found = socket.getaddrinfo(host, port, type=type, flags=flags)
     return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
