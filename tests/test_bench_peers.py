@@ -207,7 +207,7 @@ def test_a_silence_that_lasts_until_the_mark_is_a_gap_and_the_next_mark_begins_a
 
 
 def test_a_publisher_of_ours_is_answered_and_acknowledged() -> None:
-    connection, size = ClientConnection(), 4_000_000
+    connection, size = ClientConnection(), 6_000_000
 
     def next_event(sender: socket.socket) -> Event:
         while (event := connection.next_event()) is None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import queue
 import socket
+import struct
+import termios
 import threading
 from collections.abc import Iterator
 
 import pytest
+from serving import until
 
 from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
 from pushcast.intake import Intake
@@ -45,6 +49,7 @@ class Publisher:
             self.far = socket.create_connection(server.getsockname())
             near, _ = server.accept()
         near.setblocking(False)
+        self._near = near.fileno()
         self.told = Told()
         reader = ChunkReader()
         reader.media = self.told
@@ -53,6 +58,11 @@ class Publisher:
 
     def send(self, kind: int, payload: bytes) -> None:
         self.far.sendall(write_message(4, kind, 1, 0, payload, 128))
+
+    def unread_bytes(self) -> int:
+        """What the kernel holds of it for the intake."""
+        (count,) = struct.unpack("i", fcntl.ioctl(self._near, termios.FIONREAD, bytes(4)))
+        return int(count)
 
     def close(self) -> None:
         self.far.close()
@@ -100,6 +110,20 @@ def test_a_message_in_pieces_is_one_message(intake: Intake) -> None:
     publisher.far.sendall(message[:-1])  # and then the end
     publisher.far.close()
     assert publisher.told.next() is None
+    publisher.close()
+
+
+def test_a_header_that_comes_alone_is_read(intake: Intake) -> None:
+    """Reading is what has the kernel acknowledge it, and until then Nagle's algorithm holds the rest back."""
+    publisher = Publisher()
+    intake.add(publisher.socket)
+    publisher.send(AUDIO, b"first message")
+    assert publisher.told.next() == b"first message"
+    message = write_message(4, AUDIO, 1, 0, b"second message", 128)
+    publisher.far.sendall(message[:12])
+    until("the header is read", lambda: publisher.unread_bytes() == 0)
+    publisher.far.sendall(message[12:])
+    assert publisher.told.next() == b"second message"
     publisher.close()
 
 

@@ -208,7 +208,7 @@ def test_what_the_client_says_is_golden() -> None:
     assert isinstance(client.next_event(), Connected)
     prepared = client.send(Prepare("kk"))
     expected = (
-        write_message(2, 5, 0, 0, (2_500_000).to_bytes(4), 128)
+        write_message(2, 5, 0, 0, (5_000_000).to_bytes(4), 128)
         + write_message(2, 1, 0, 0, (65536).to_bytes(4), 128)
         + write_message(3, 20, 0, 0, encode("releaseStream", 2, None, "kk"), 65536)
         + write_message(3, 20, 0, 0, encode("FCPublish", 3, None, "kk"), 65536)

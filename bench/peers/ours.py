@@ -129,12 +129,12 @@ class Engine(Participant):
 
 
 class Floor(Participant):
-    """raw_tcp, raw_udp or raw_srt: what the kernel or libsrt takes for the same bytes at the same interval.
+    """raw_tcp (behind raw_rtmp.py), raw_udp or raw_srt: what the kernel or libsrt takes for the same bytes at the same
+    interval, into the same receivers.
 
     Its memory is that of the bytes which it plays, and says nothing.
     """
 
-    plain = True
     interval_ms: int
 
     def __init__(self, protocol: str, interval_ms: int, traces: dict[str, Any]) -> None:
@@ -147,6 +147,8 @@ class Floor(Participant):
     def running(self, job: Job) -> Iterator[Running]:
         program = build.program(f"raw_{FLOORS[job.protocol]}")
         command = [str(program), "--trace", str(self._traces[job.protocol])]
+        if job.protocol == "rtmp":
+            command = [sys.executable, "-m", "bench.raw_rtmp", *command]
         if job.protocol == "srt":
             command += _srt_buffers()
         with _loop(command, job, self.name, self.interval_ms) as running:

@@ -25,7 +25,7 @@ from pushcast.stream import Registry
 _log = logger("desired")
 
 # How often totals are written: what a crash may take from the counters, never from what was asked for.
-NOTE_S = 5.0
+NOTE_S = 10.0
 _PAUSED = "paused"
 
 

@@ -232,6 +232,11 @@ class Push:
         )
 
     @property
+    def total_sent_bytes(self) -> int:
+        """Of the progress this one number."""
+        return self._finished_bytes + (self._attachment.sent_bytes if self._attachment is not None else 0)
+
+    @property
     def overload(self) -> str:
         """Why the link cannot carry what it should; empty while it can."""
         return self._attachment.overload if self._attachment is not None else ""

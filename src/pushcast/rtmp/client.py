@@ -37,9 +37,9 @@ from pushcast.rtmp.messages import Command
 FLASH_VERSION = "FMLE/3.0 (compatible; pushcast)"
 # Larger than almost every frame, so that a message is one chunk and its bytes stand in one piece.
 CHUNK_SIZE = 65536
-# How often the server shall acknowledge: what other publishers ask for, some 8 s of 2.5 Mbit/s.  A window of 500 kB had
-# hundreds of peers say in a third of the event loop's time what TCP knows already.
-WINDOW_BYTES = 2_500_000
+# How often the server shall acknowledge: nginx-rtmp's own default, some 16 s of 2.5 Mbit/s.  What hundreds of peers say
+# there TCP knows already, and hearing it is most of what the event loop does while they only receive.
+WINDOW_BYTES = 5_000_000
 # A server says little; what it says beyond this is not for a publisher.
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_PARTIAL_BYTES = 128 * 1024
