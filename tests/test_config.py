@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pushcast.config import ALLOWED_RULE_ID, MAX_FILE_BYTES, Config, load_config
+from pushcast.config import Config, load_config
+from pushcast.config_types import ALLOWED_RULE_ID, MAX_FILE_BYTES
 from pushcast.errors import ConfigError
 from pushcast.file_url import FileUrl, parse_file_url
 
@@ -228,6 +229,10 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
             "FILE: vhosts[0].apps: found a list, allowed: one or more tables [[vhosts.apps]]",
         ),
         (
+            '[pull]\nfiles_below = "media"',
+            'FILE: pull.files_below: found "media", allowed: the absolute path of a folder',
+        ),
+        (
             '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\nstream_map = "map.xml"',
             'FILE: vhosts[0].apps[0].stream_map: found "map.xml", allowed: the absolute path of a file',
         ),
@@ -312,7 +317,7 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
 )
 def test_one_sentence(file: Path, text: str, sentence: str | None) -> None:
     if sentence is None:
-        known = "api, rtmp, srt, vhosts, sources, destinations, state, sender, log"
+        known = "api, rtmp, srt, vhosts, sources, destinations, pull, state, sender, log"
         sentence = f"FILE: apis: found an unknown key, allowed: {known}"
     assert refusal(file, text) == sentence
 

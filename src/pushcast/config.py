@@ -1,32 +1,22 @@
 """The configuration: a TOML file, the environment over it, checked once and frozen.
 
 Every key may also come from the environment, ``api.port`` as ``PUSHCAST_API__PORT`` and ``vhosts[0].name`` as
-``PUSHCAST_VHOSTS__0__NAME``; the environment beats the file.  Any string or number may be a reference, ``env:NAME`` or
-``file:/path`` (its content, stripped), so that a secret need not stand in the file.
+``PUSHCAST_VHOSTS__0__NAME``; the environment beats the file.  Any string or number may be a reference to a variable or
+a file (config_types.py), so that a secret need not stand in the file.
 
 What is wrong stops the start with one sentence: where, which key, what was found, what is allowed (config_sentence.py).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -36,211 +26,35 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from pushcast.config_sentence import MAX_SHOWN, Location, Sentence, Written
-from pushcast.destinations import ALLOWED_RULES, parse_rule
+from pushcast.config_sentence import Location, Sentence, Written
+from pushcast.config_types import (
+    LIST,
+    MAX_FILE_BYTES,
+    REFERENCE,
+    AbsolutePath,
+    DestinationRules,
+    Folder,
+    Host,
+    Level,
+    LongToken,
+    Name,
+    Origins,
+    PemFile,
+    Port,
+    RuleId,
+    Scope,
+    SecretWord,
+    SourceUrl,
+    TcpTickMs,
+    Texts,
+    Threads,
+    TickMs,
+    Token,
+    Word,
+)
 from pushcast.errors import ConfigError
-from pushcast.file_url import ALLOWED_URL, parse_file_url
-from pushcast.log import redact
 
 PREFIX = "PUSHCAST_"
-MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistaken path (a clip, a device)
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HOST = re.compile(r"[0-9A-Za-z._:%-]{1,255}")
-# Names are segments of the API's paths, and a colon there divides an app from its action.
-NAME_PATTERN = re.compile(r"[^/:\x00-\x20\x7f?#%\\]{1,128}")
-_TOKEN = re.compile(r"[^\x00-\x1f\x7f]{1,1024}")
-# Nothing but its length stands between a token and who guesses (login_limit.py).
-_LONG_TOKEN = re.compile(r"[^\x00-\x1f\x7f]{16,1024}")
-# RFC 6454, and "*." for all names below a domain.
-_ORIGIN = re.compile(r"\*|https?://(?:(?:\*\.)?[0-9a-z._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
-# A rule's id stands before a colon in the ids of its pushes (streammap_rule.py).
-RULE_ID = re.compile(r"[^:\x00-\x1f\x7f]{1,128}")
-ALLOWED_RULE_ID = "1 to 128 characters, none of them a colon or a control character"
-
-
-def _wrong(reason: str = "") -> PydanticCustomError:
-    return PydanticCustomError("pushcast", "{reason}", {"reason": reason})
-
-
-def _read_reference(value: str) -> str:
-    scheme, _, where = value.partition(":")
-    if scheme == "env":
-        if not _VARIABLE.fullmatch(where):
-            raise _wrong("no variable has such a name")
-        if where not in os.environ:
-            raise _wrong("that variable is not set")
-        return os.environ[where].strip()
-    if not where.startswith("/"):
-        raise _wrong("file: is followed by an absolute path")
-    try:
-        with open(where, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise _wrong(f"that file has more than {MAX_FILE_BYTES} bytes")
-        return content.decode().strip()
-    except OSError as error:
-        raise _wrong(f"that file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _wrong("that file is not UTF-8 text") from error
-
-
-def _resolve(value: Any) -> Any:
-    return _read_reference(value) if isinstance(value, str) and value.startswith(("env:", "file:")) else value
-
-
-def _resolve_url(value: Any) -> Any:
-    """A source's URL begins with ``file:`` itself, so only ``env:`` is a reference there."""
-    return _read_reference(value) if isinstance(value, str) and value.startswith("env:") else value
-
-
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise _wrong()
-    return value
-
-
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _expand_home(value: Any) -> Any:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise _wrong()
-    return os.path.expanduser(value)
-
-
-def _absolute(value: Path) -> Path:
-    if not value.is_absolute():
-        raise _wrong()
-    return value
-
-
-def _matching(pattern: re.Pattern[str]) -> AfterValidator:
-    def check(value: Any) -> Any:
-        if not pattern.fullmatch(value.get_secret_value() if isinstance(value, SecretStr) else value):
-            raise _wrong()
-        return value
-
-    return AfterValidator(check)
-
-
-def _check_url(value: str) -> str:
-    try:
-        parse_file_url(value)
-    except ValueError as error:
-        raise _wrong(str(error)) from error
-    return value
-
-
-def _by_index(value: Any) -> Any:
-    """Lists travel as ``{"0": ..., "1": ...}``, so that the environment can set one key of one of the file's items."""
-    if isinstance(value, dict) and value and all(str(key).isdecimal() for key in value):
-        if sorted(map(int, value)) != list(range(len(value))):
-            raise _wrong("its numbers do not run from 0 without a gap")
-        return [value[key] for key in sorted(value, key=int)]
-    return value
-
-
-def _texts(value: Any) -> Any:
-    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        raise _wrong("not all of it are texts")
-    return value
-
-
-def _each(check: Callable[[str], object]) -> BeforeValidator:
-    """Look at every text of a list.  A place in it has no words of its own, so what is wrong is said of the list."""
-
-    def look(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise _wrong()
-        return [read(item) for item in value]
-
-    def read(written: Any) -> str:
-        text = _resolve(written)
-        if not isinstance(text, str):
-            raise _wrong("not all of it are texts")
-        try:
-            check(text)
-        except ValueError as error:
-            shown = redact(written, keep_path=False) if "://" in written else written
-            raise _wrong(f"{json.dumps(shown, ensure_ascii=False)[:MAX_SHOWN]}: {error}") from error
-        return text
-
-    return BeforeValidator(look)
-
-
-def _check_name(text: str) -> None:
-    if not NAME_PATTERN.fullmatch(text):
-        raise ValueError("it is no name")
-
-
-def _check_origin(text: str) -> None:
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError("it is no origin")
-
-
-# Validators in Annotated: "before" ones run from the right, "after" ones from the left.
-_REFERENCE = BeforeValidator(_resolve)
-_NUMBER = BeforeValidator(_not_bool)
-_LIST = BeforeValidator(_by_index)
-
-
-def _number(low: int, high: int, what: str = "a whole number") -> Any:
-    return Field(ge=low, le=high, description=f"{what} from {low} to {high}")
-
-
-Host = Annotated[
-    str,
-    Field(description="an IPv4 address, an IPv6 address without brackets, or a host name"),
-    _matching(_HOST),
-    _REFERENCE,
-]
-Port = Annotated[int, _number(0, 65535), _NUMBER, _REFERENCE]
-Name = Annotated[
-    str,
-    Field(description="1 to 128 characters, none of them a space or / : ? # % \\"),
-    _matching(NAME_PATTERN),
-    _REFERENCE,
-]
-Token = Annotated[
-    SecretStr,
-    Field(description="1 to 1024 characters, none of them a control character"),
-    _matching(_TOKEN),
-    _REFERENCE,
-]
-LongToken = Annotated[
-    SecretStr,
-    Field(description="16 to 1024 characters, none of them a control character"),
-    _matching(_LONG_TOKEN),
-    _REFERENCE,
-]
-Scope = Annotated[tuple[str, ...], Field(min_length=1), _each(_check_name), _LIST]
-Origins = Annotated[
-    tuple[str, ...],
-    Field(description='origins (https://a.example, http://*.b.example:8080), or "*"'),
-    _each(_check_origin),
-    _LIST,
-]
-DestinationRules = Annotated[tuple[str, ...], Field(description=ALLOWED_RULES), _each(parse_rule), _LIST]
-PemFile = Annotated[Path, BeforeValidator(_expand_home), _REFERENCE]
-Folder = Annotated[Path, Field(description="the path of a folder"), BeforeValidator(_expand_home), _REFERENCE]
-MapFile = Annotated[Path, AfterValidator(_absolute), BeforeValidator(_expand_home), _REFERENCE]
-RuleId = Annotated[str, Field(description=ALLOWED_RULE_ID), _matching(RULE_ID), _REFERENCE]
-# What a rule's texts hold is checked with the protocols at hand, in streammap_rule.py.
-Word = Annotated[str, Field(description="a text"), _REFERENCE]
-SecretWord = Annotated[SecretStr, Field(description="a text"), _REFERENCE]
-Texts = Annotated[tuple[str, ...], Field(description="a list of texts"), BeforeValidator(_texts), _LIST]
-SourceUrl = Annotated[str, Field(description=ALLOWED_URL), AfterValidator(_check_url), BeforeValidator(_resolve_url)]
-TickMs = Annotated[int, _number(5, 100, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
-TcpTickMs = Annotated[int, _number(5, 200, "a whole number of milliseconds"), _NUMBER, _REFERENCE]
-Threads = Annotated[int, _number(1, 64), _NUMBER, _REFERENCE]
-Level = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-    Field(description="DEBUG, INFO, WARNING or ERROR"),
-    BeforeValidator(_upper),
-    _REFERENCE,
-]
 
 
 def default_state_path() -> Path:
@@ -258,7 +72,7 @@ class ApiToken(_Section):
 
     name: Name
     token: LongToken
-    role: Annotated[Literal["read", "push", "admin"], Field(description='"read", "push" or "admin"'), _REFERENCE]
+    role: Annotated[Literal["read", "push", "admin"], Field(description='"read", "push" or "admin"'), REFERENCE]
     vhosts: Annotated[Scope | None, Field(description="one or more names of vhosts; without the key all")] = None
     apps: Annotated[Scope | None, Field(description="one or more names of apps; without the key all")] = None
 
@@ -271,12 +85,12 @@ class Api(_Section):
 
     host: Host = "127.0.0.1"
     port: Port = 8081
-    strict_ome: Annotated[bool, Field(description="true or false"), _REFERENCE] = False
-    mask_keys: Annotated[bool, Field(description="true or false"), _REFERENCE] = False
+    strict_ome: Annotated[bool, Field(description="true or false"), REFERENCE] = False
+    mask_keys: Annotated[bool, Field(description="true or false"), REFERENCE] = False
     access_token: Annotated[
         Token | None, Field(description="1 to 1024 characters, none of them a control character")
     ] = None
-    tokens: Annotated[tuple[ApiToken, ...], Field(description="tables [[api.tokens]]"), _LIST] = ()
+    tokens: Annotated[tuple[ApiToken, ...], Field(description="tables [[api.tokens]]"), LIST] = ()
     tls_cert: Annotated[PemFile | None, Field(description="the path of a PEM file")] = None
     tls_key: Annotated[PemFile | None, Field(description="the path of a PEM file")] = None
     cors_origins: Origins = ()
@@ -313,22 +127,22 @@ class PushRule(_Section):
     url: SecretWord
     stream_key: SecretWord = SecretStr("")
     variant_names: Texts = ()
-    enable: Annotated[bool, Field(description="true or false"), _REFERENCE] = True
+    enable: Annotated[bool, Field(description="true or false"), REFERENCE] = True
 
 
 class App(_Section):
     """An application of a virtual host; ``stream_map`` names a file with more rules, OvenMediaEngine's XML."""
 
     name: Name
-    stream_map: Annotated[MapFile | None, Field(description="the absolute path of a file")] = None
-    pushes: Annotated[tuple[PushRule, ...], Field(description="tables [[vhosts.apps.pushes]]"), _LIST] = ()
+    stream_map: Annotated[AbsolutePath | None, Field(description="the absolute path of a file")] = None
+    pushes: Annotated[tuple[PushRule, ...], Field(description="tables [[vhosts.apps.pushes]]"), LIST] = ()
 
 
 class Vhost(_Section):
     """A virtual host and its applications."""
 
     name: Name
-    apps: Annotated[tuple[App, ...], Field(min_length=1, description="one or more tables [[vhosts.apps]]"), _LIST] = (
+    apps: Annotated[tuple[App, ...], Field(min_length=1, description="one or more tables [[vhosts.apps]]"), LIST] = (
         App(name="app"),
     )
 
@@ -347,6 +161,12 @@ class Destinations(_Section):
 
     allow: DestinationRules = ()
     deny: DestinationRules = ()
+
+
+class Pull(_Section):
+    """What the API may pull of this host's files: those below ``files_below``, without it none (ingest/network.py)."""
+
+    files_below: Annotated[AbsolutePath | None, Field(description="the absolute path of a folder")] = None
 
 
 class State(_Section):
@@ -389,11 +209,12 @@ class Config(BaseSettings):
     api: Api = Api()
     rtmp: Rtmp = Rtmp()
     srt: Srt = Srt()
-    vhosts: Annotated[tuple[Vhost, ...], Field(min_length=1, description="one or more tables [[vhosts]]"), _LIST] = (
+    vhosts: Annotated[tuple[Vhost, ...], Field(min_length=1, description="one or more tables [[vhosts]]"), LIST] = (
         Vhost(name="default"),
     )
-    sources: Annotated[tuple[SourceFile, ...], Field(description="tables [[sources]]"), _LIST] = ()
+    sources: Annotated[tuple[SourceFile, ...], Field(description="tables [[sources]]"), LIST] = ()
     destinations: Destinations = Destinations()
+    pull: Pull = Pull()
     state: State = Field(default_factory=State)
     sender: Sender = Sender()
     log: Log = Log()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from pushcast.config import ALLOWED_RULE_ID, RULE_ID
+from pushcast.config_types import ALLOWED_RULE_ID, RULE_ID
 from pushcast.errors import ConfigError
 from pushcast.log import printable
 from pushcast.streammap_rule import Rule, flaws, shown
