@@ -2,8 +2,8 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-page instructions sanitize \
-    sanitize-threads build clean
+.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-api \
+    bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
@@ -24,6 +24,10 @@ demo: .stamp/build
 # The last summary printed is pytest's own over the whole suite.
 test: .stamp/system-test .stamp/build lint sanitize sanitize-threads
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+# Minutes of what the tests do for seconds.
+soak: .stamp/system-test .stamp/build
+	$(PYTHON) -m pytest $(PYTEST_ARGS) tests/soak
 
 lint: .stamp/build
 	$(PYTHON) -m ruff check .
@@ -64,6 +68,16 @@ bench-control: .stamp/system-bench .stamp/build
 
 bench-ingest: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.ingest
+
+# The API beside a bare Sanic handler; under attack while pushes run; killed in the middle of 500 starts.
+bench-api: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.api
+
+bench-siege: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.siege
+
+bench-restart: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.restart
 
 # The extensions' tests once more, on a copy of the tree whose extensions stop at the first invalid access.
 sanitize: .stamp/sanitize-address

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import documented
 from live import Kept
 from yarl import URL
 
@@ -60,7 +61,9 @@ class Client:
         data = body if isinstance(body, (bytes, str, type(None))) else json.dumps(body)
         url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
         async with self._session.request(method, url, data=data, headers=sent) as response:
-            return Answer(response.status, dict(response.headers), await response.text())
+            answer = Answer(response.status, dict(response.headers), await response.text())
+        documented.check(method, path, answer.status, answer.headers, answer.text)
+        return answer
 
     async def post(self, action: str, body: object = None) -> Answer:
         return await self.request("POST", f"/v1/vhosts/v/apps/a:{action}", body)

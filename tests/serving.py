@@ -87,7 +87,9 @@ class Served:
 
     app = "/v1/vhosts/default/apps/app"
 
-    def __init__(self, folder: Path, sources: str = "", extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, sources: str = "", extra: str = "", program: tuple[str, ...] = ("pushcast",)
+    ) -> None:
         self.api_port, self.rtmp_port = free_port(), free_port()
         config = folder / "pushcast.toml"
         config.write_text(
@@ -95,7 +97,7 @@ class Served:
             f'[rtmp]\nhost = "127.0.0.1"\nport = {self.rtmp_port}\n[state]\npath = "{folder}/state"\n{extra}\n{sources}'
         )
         self.process = Process(
-            [sys.executable, "-m", "pushcast", "serve", "--config", str(config)],
+            [sys.executable, "-m", *program, "serve", "--config", str(config)],
             folder / "serve.log",
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
@@ -150,7 +152,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **options: str) -> Iterator[Served]:
+def serving(folder: Path, **options: Any) -> Iterator[Served]:
     served = Served(folder, **options)
     try:
         yield served

@@ -254,6 +254,35 @@ async def test_who_changed_what_is_written_down_without_keys(client: Client) -> 
     assert "s3cret" not in path.read_text()
 
 
+async def test_each_of_many_changes_is_written_down(client: Client) -> None:
+    many = [plain("first"), {"id": "second"}, 5]
+    await client.request("POST", "/v1/vhosts/v/apps/a:startPushes", {"pushes": many}, authorization=basic(PUSHER))
+    await client.post("stopPushes", {"ids": ["first", "none"]})
+    path = client.engine.audit.path
+    await until(lambda: path.read_text().count("\n") >= 7)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["token"], line["action"], line.get("push", ""), line["status"]) for line in lines] == [
+        *(
+            ("hands", "startPushes", push, status)
+            for push, status in (("first", 200), ("second", 400), ("", 400), ("", 207))
+        ),
+        *(("test", "stopPushes", push, status) for push, status in (("first", 200), ("none", 404), ("", 207))),
+    ]
+
+
+async def test_wrong_logins_are_written_down_as_long_as_they_are_few(client: Client) -> None:
+    for _ in range(40):
+        await client.request("POST", "/v1/vhosts/v/apps/a:stopPush", {"id": "p"}, authorization=basic("wrong-token"))
+    await client.request("GET", "/v1/version", authorization=None)
+    await client.post("stopPush", {"id": "none"})
+    path = client.engine.audit.path
+    await until(lambda: 'stopPush"' in path.read_text().splitlines()[-1])
+    *logins, _ = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {(line["token"], line["action"], line["status"]) for line in logins} == {("", "login", 401)}
+    assert 10 <= len(logins) < 20
+    assert "wrong-token" not in path.read_text()
+
+
 async def test_pages_of_configured_origins_may_read_answers(client: Client) -> None:
     headers = {"Origin": "https://page.example"}
     for method, authorization in (("GET", basic("labtoken")), ("OPTIONS", None), ("GET", None)):

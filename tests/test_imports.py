@@ -34,6 +34,7 @@ PYTHON_LAYERS = [
     ["log", "media", "psi", "login_limit"],
     ["destinations"],
     ["config_sentence"],
+    ["config_types"],
     ["config"],
     ["access_token", "store", "access", "audit"],
     ["rtmp"],

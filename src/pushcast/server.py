@@ -82,7 +82,7 @@ async def serve(config: Config) -> None:
         running.push_async_callback(ingest.close)
         await _listen_rtmp(ingest)
         running.push_async_callback(_cancel, _play_files(config, registry))
-        pulls = Pulls(registry)
+        pulls = Pulls(registry, config.pull.files_below)
         running.push_async_callback(pulls.close)
         audit = AuditLog(config.state.path)
         running.push_async_callback(audit.close)

@@ -10,24 +10,28 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.config import Config
-from sanic.exceptions import BadURL, MethodNotAllowed, PayloadTooLarge, SanicException
+from sanic.exceptions import MethodNotAllowed, PayloadTooLarge, SanicException
 from sanic.exceptions import NotFound as RouteNotFound
 from sanic.http import Http
 from sanic.server.async_server import AsyncioServer
 
 from pushcast.access import Grant, Role, admit
+from pushcast.api.answers import Answer, ApiRequest, many, ok, refusal
 from pushcast.api.body import Json, envelope, read_json
 from pushcast.api.bulk import start_pushes, stop_pushes
 from pushcast.api.check import Checks
 from pushcast.api.follow import follow
 from pushcast.api.idempotency import Idempotency
+from pushcast.api.openapi import openapi_json
+from pushcast.api.openapi.page import HEADERS as PAGE_HEADERS
+from pushcast.api.openapi.page import docs_page
 from pushcast.api.pulls import create_stream, delete_stream
 from pushcast.api.push import CHANGES, push_json, start_push
 from pushcast.api.pushes import list_pushes
@@ -61,8 +65,9 @@ BACKLOG = 1024
 # 1 ms longer, and other requests are answered in between.
 CHANGES_A_TURN = 2
 REALM = 'Basic realm="OvenMediaEngine"'
-_JSON = "application/json;charset=UTF-8"
 _READ = ("GET", "HEAD")
+# What the API looks like is no secret; a browser that opens the page has no token yet.
+_OPEN_PATHS = frozenset({"/openapi.json", "/docs"})
 _ACTIONS = frozenset({*CHANGES, "startPushes", "stopPushes", "checkPush"})
 _instances = count(1)
 
@@ -119,12 +124,14 @@ class Api:
             }
         )
         # Sanic knows its applications by name, and one process may hold several (tests do).
-        app = Sanic(f"pushcast-{next(_instances)}", config=config, configure_logging=False, request_class=_Request)
+        app = Sanic(f"pushcast-{next(_instances)}", config=config, configure_logging=False, request_class=ApiRequest)
         app.on_request(self._admit)
         app.on_response(self._finish)  # type: ignore[no-untyped-call]
         app.exception(Exception)(self._on_error)
         app_path = "/v1/vhosts/<vhost>/apps/<target>"
         for path, methods, respond in (
+            ("/openapi.json", _READ, self._openapi),
+            ("/docs", _READ, self._docs),
             ("/v1/version", _READ, self._version),
             ("/v1/events", ("GET",), self._follow),
             ("/v1/stats/senders", _READ, self._senders),
@@ -145,14 +152,22 @@ class Api:
         return app
 
     async def _admit(self, request: Request) -> HTTPResponse | None:
-        """OPTIONS needs no authorization; everything else does, whether its path exists or not."""
+        """OPTIONS and _OPEN_PATHS need no authorization; everything else does, whether its path exists or not."""
         if not request.head:
             return None  # no request could be read from the bytes: Sanic made this one to answer 400 or 413
         if request.method == "OPTIONS":
-            return _Answer(b"", 204)
+            return Answer(b"", 204)
+        if request.path in _OPEN_PATHS:
+            return None
         header = request.headers.getone("authorization", None)
         now = asyncio.get_running_loop().time()
-        request.ctx.grant = admit(self._services.access, self._limit, header, request.ip, now)
+        try:
+            request.ctx.grant = admit(self._services.access, self._limit, header, request.ip, now)
+        except Unauthorized as error:
+            if header is not None:
+                request.ctx.action = "login"
+                self._record(request, error.status)
+            raise
         return None
 
     async def _finish(self, request: Request, response: HTTPResponse) -> None:
@@ -169,59 +184,68 @@ class Api:
         if getattr(request.ctx, "action", "") and not getattr(request.ctx, "recorded", False):
             self._record(request, response.status)
 
-    def _record(self, request: Request, status: int) -> None:
+    def _record(self, request: Request, status: int, push: str = "") -> None:
+        """A line of the audit log; ``push`` is the id of one of many that the request is about."""
+        grant: Grant | None = getattr(request.ctx, "grant", None)
+        request.ctx.recorded = True
         self._services.audit.record(
             Entry(
                 time=time.time(),
-                token=request.ctx.grant.name,
+                token=grant.name if grant is not None else "",
                 remote=request.ip,
                 method=request.method,
                 path=request.path,
                 action=request.ctx.action,
                 status=status,
-                push=getattr(request.ctx, "push", ""),
+                push=push or getattr(request.ctx, "push", ""),
                 stream=getattr(request.ctx, "stream", ""),
             )
         )
 
+    async def _openapi(self, request: Request) -> HTTPResponse:
+        return Answer(openapi_json(), 200)
+
+    async def _docs(self, request: Request) -> HTTPResponse:
+        return Answer(docs_page(), 200, PAGE_HEADERS, "text/html; charset=utf-8")
+
     async def _version(self, request: Request) -> HTTPResponse:
-        return _ok(version_json())
+        return ok(version_json())
 
     async def _senders(self, request: Request) -> HTTPResponse:
         _grant(request).require(Role.READ)
-        return _ok(senders_json(self._services.fanout, SRT.ports.loads()))
+        return ok(senders_json(self._services.fanout, SRT.ports.loads()))
 
     async def _server_stats(self, request: Request) -> HTTPResponse:
         _grant(request).require(Role.READ)
-        return _ok(server_stats(self._services.statistics))
+        return ok(server_stats(self._services.statistics))
 
     async def _vhost_stats(self, request: Request, vhost: str) -> HTTPResponse:
         _grant(request).require(Role.READ, vhost)
-        return _ok(vhost_stats(self._services.statistics, self._registry, vhost))
+        return ok(vhost_stats(self._services.statistics, self._registry, vhost))
 
     async def _app_stats(self, request: Request, vhost: str, target: str) -> HTTPResponse:
         _grant(request).require(Role.READ, vhost, target)
-        return _ok(app_stats(self._services.statistics, self._registry, vhost, target))
+        return ok(app_stats(self._services.statistics, self._registry, vhost, target))
 
     async def _stream_stats(self, request: Request, vhost: str, target: str, name: str) -> HTTPResponse:
         _grant(request).require(Role.READ, vhost, target)
-        return _ok(stream_stats(self._services.statistics, self._registry, vhost, target, name))
+        return ok(stream_stats(self._services.statistics, self._registry, vhost, target, name))
 
     async def _vhosts(self, request: Request) -> HTTPResponse:
         grant = _grant(request)
-        return _ok([vhost for vhost in self._registry.vhosts if grant.shows(vhost)])
+        return ok([vhost for vhost in self._registry.vhosts if grant.shows(vhost)])
 
     async def _vhost(self, request: Request, vhost: str) -> HTTPResponse:
         _grant(request).require(Role.READ, vhost)
         check_vhost(self._registry, vhost)
-        return _ok(vhost_json(vhost))
+        return ok(vhost_json(vhost))
 
     async def _apps(self, request: Request, vhost: str) -> HTTPResponse:
         grant = _grant(request)
         if not grant.shows(vhost):
             grant.require(Role.READ, vhost)
         check_vhost(self._registry, vhost)
-        return _ok([app for app in self._registry.apps(vhost) if grant.shows(vhost, app)])
+        return ok([app for app in self._registry.apps(vhost) if grant.shows(vhost, app)])
 
     async def _app_or_action(self, request: Request, vhost: str, target: str) -> HTTPResponse:
         """``{app}`` or ``{app}:{action}``: the router sees one path segment."""
@@ -232,12 +256,12 @@ class Api:
                 raise NotFound("Controller not found")
             grant.require(Role.READ, vhost, target)
             check_app(self._registry, vhost, target)
-            return _ok(app_json(target))
+            return ok(app_json(target))
         if word == "pushes":
             grant.require(Role.READ, vhost, app)
             body = read_json(request.body)
             check_app(self._registry, vhost, app)
-            return _ok(list_pushes(self._desired.scheduler, vhost, app, body, reveal=self._reveals(grant)))
+            return ok(await list_pushes(self._desired.scheduler, vhost, app, body, reveal=self._reveals(grant)))
         if request.method != "POST" or word not in _ACTIONS:
             raise NotFound("Controller not found")
         request.ctx.action = word
@@ -254,23 +278,27 @@ class Api:
 
     async def _act(self, request: Request, word: str, vhost: str, app: str, body: Json, reveal: bool) -> HTTPResponse:
         if word == "checkPush":
-            return _ok(await self._checks.run(vhost, app, body))
-        if word == "startPushes":
-            return _many(await start_pushes(self._desired, self._turnstile, vhost, app, body, reveal=reveal))
-        if word == "stopPushes":
-            return _many(await stop_pushes(self._desired, self._turnstile, vhost, app, body))
+            return ok(await self._checks.run(vhost, app, body))
+        if word in ("startPushes", "stopPushes"):
+
+            def note(push: str, status: int) -> None:
+                self._record(request, status, push)
+
+            if word == "stopPushes":
+                return many(await stop_pushes(self._desired, self._turnstile, vhost, app, body, note))
+            return many(await start_pushes(self._desired, self._turnstile, vhost, app, body, note, reveal=reveal))
         await self._turnstile.enter()
         key = request.headers.get("idempotency-key") if word == "startPush" else None
         if key is not None:
             return await self._start_once(request.body, key, vhost, app, body, reveal)
         push = await CHANGES[word](self._desired, vhost, app, body)
-        return _ok(push_json(push, reveal=reveal) if push is not None else None)
+        return ok(push_json(push, reveal=reveal) if push is not None else None)
 
     async def _start_once(self, sent: bytes, key: str, vhost: str, app: str, body: Json, reveal: bool) -> HTTPResponse:
         scope = (vhost, app, key)
         known = self._idempotency.begin(scope, sent, asyncio.get_running_loop().time())
         if known is not None:
-            return _Answer(known, 200)
+            return Answer(known, 200)
         try:
             push = await start_push(self._desired, vhost, app, body)
         except BaseException:
@@ -278,7 +306,7 @@ class Api:
             raise
         answer = envelope(200, "OK", push_json(push, reveal=reveal))
         self._idempotency.keep(scope, answer)
-        return _Answer(answer, 200)
+        return Answer(answer, 200)
 
     async def _to_its_end(self, request: Request, action: Coroutine[Any, Any, HTTPResponse]) -> HTTPResponse:
         """A change that has begun goes on when its client hangs up: half of one would be in the store alone.
@@ -310,7 +338,7 @@ class Api:
         if request.method != "POST":
             _grant(request).require(Role.READ, vhost, target)
             check_app(self._registry, vhost, target)
-            return _ok([stream.name for stream in self._registry.streams(vhost, target)])
+            return ok([stream.name for stream in self._registry.streams(vhost, target)])
         request.ctx.action = "createStream"
         _grant(request).require(Role.ADMIN, vhost, target)
         body = read_json(request.body)
@@ -318,7 +346,7 @@ class Api:
         if isinstance(body, dict) and isinstance(body.get("name"), str):
             request.ctx.stream = body["name"]
         await create_stream(self._services.pulls, vhost, target, body)
-        return _Answer(envelope(201, "Created"), 201)
+        return Answer(envelope(201, "Created"), 201)
 
     async def _stream(self, request: Request, vhost: str, target: str, name: str) -> HTTPResponse:
         deletes = request.method == "DELETE"
@@ -328,72 +356,32 @@ class Api:
         check_app(self._registry, vhost, target)
         if deletes:
             await delete_stream(self._registry, self._services.pulls, vhost, target, name)
-            return _ok(None)
-        return _ok(stream_json(find_stream(self._registry, vhost, target, name)))
+            return ok(None)
+        return ok(stream_json(find_stream(self._registry, vhost, target, name)))
 
     def _on_error(self, request: Request, error: Exception) -> HTTPResponse:
         match error:
             case TooManyLogins():
-                return _refusal(error.status, str(error), {"Retry-After": str(error.retry_after_s)})
+                return refusal(error.status, str(error), {"Retry-After": str(error.retry_after_s)})
             case Unauthorized():
-                return _refusal(error.status, str(error), {"WWW-Authenticate": REALM})
+                return refusal(error.status, str(error), {"WWW-Authenticate": REALM})
             case RouteNotFound() | MethodNotAllowed():
-                return _refusal(404, "Controller not found")
+                return refusal(404, "Controller not found")
             case PayloadTooLarge():
-                return _refusal(413, f"Request exceeds the size limit of {BODY_LIMIT_BYTES} bytes")
+                return refusal(413, f"Request exceeds the size limit of {BODY_LIMIT_BYTES} bytes")
             case SanicException():
-                return _refusal(error.status_code, str(error))
+                return refusal(error.status_code, str(error))
             case Conflict() if self._services.strict and str(error) == "Duplicate ID":
-                return _refusal(400, str(error))  # what OvenMediaEngine does, against its documentation
+                return refusal(400, str(error))  # what OvenMediaEngine does, against its documentation
             case EngineError():
-                return _refusal(error.status, str(error))
+                return refusal(error.status, str(error))
         _log.error("%s %s: unexpected error", request.method, request.path, exc_info=error)
-        return _refusal(500, "Internal Server Error")
+        return refusal(500, "Internal Server Error")
 
 
 def _grant(request: Request) -> Grant:
     grant: Grant = request.ctx.grant
     return grant
-
-
-class _Request(Request):
-    """A request whose URL may be anything: one that cannot be parsed is an unknown path, where Sanic would break."""
-
-    def __init__(self, url_bytes: bytes, *others: Any, **named: Any) -> None:
-        try:
-            super().__init__(url_bytes, *others, **named)
-        except BadURL:
-            super().__init__(b"/", *others, **named)
-
-
-class _Answer(HTTPResponse):
-    """A whole JSON answer."""
-
-    __slots__ = ()
-
-    def __init__(self, body: bytes, status: int, headers: dict[str, str] | None = None) -> None:
-        super().__init__(body, status, {"Server": "pushcast", **(headers or {})}, _JSON)
-
-    @property
-    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        # Sanic puts an empty Alt-Svc there, which RFC 7838 does not know, and takes it out only when it runs the
-        # loop itself.
-        self.headers.pop("alt-svc", None)
-        return super().processed_headers
-
-
-def _many(items: list[dict[str, Any]]) -> HTTPResponse:
-    return _Answer(envelope(207, "Multi Status", items), 207)
-
-
-def _ok(response: object) -> HTTPResponse:
-    return _Answer(envelope(200, "OK", response), 200)
-
-
-def _refusal(status: int, text: str, headers: dict[str, str] | None = None) -> HTTPResponse:
-    # A header may carry bytes that are no UTF-8, and an error text may quote it.
-    shown = f"[HTTP] {text} ({status})".encode(errors="replace").decode()
-    return _Answer(envelope(status, shown), status, headers)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -16,8 +16,8 @@ import orjson
 
 from pushcast.errors import InvalidRequest
 
-# The lenient reading runs in Python on the event loop, about 1 us per token; push requests have some hundred bytes.
-LENIENT_LIMIT_BYTES = 64 << 10
+# The lenient reading runs in Python on the event loop, some us for each token; push requests have some hundred bytes.
+LENIENT_LIMIT_BYTES = 8 << 10
 # Two Python frames for each level stay well below the interpreter's limit of 1000.
 DEPTH_LIMIT = 200
 

@@ -2,11 +2,12 @@
 
 The answer is 207 with one item for each that was asked for, in the same order: ``statusCode`` and ``message`` as the
 call for one would have answered, and ``response`` where there is one.  A fault of one item does not touch the others.
+``note`` is told of each, with its id and its status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,7 @@ from pushcast.api.push import push_json
 from pushcast.desired import Desired
 from pushcast.errors import EngineError, InvalidRequest
 from pushcast.push import Push
-from pushcast.settings import PushSettings, read_settings
+from pushcast.settings import PushSettings, read_settings, text_member
 from pushcast.turnstile import Turnstile
 
 # Changes that are read and written together: some 5 ms of the event loop, and one transaction.
@@ -23,10 +24,11 @@ GROUP = 64
 
 
 Items = list[dict[str, Any]]
+Note = Callable[[str, int], None]
 
 
 async def start_pushes(
-    desired: Desired, turnstile: Turnstile, vhost: str, app: str, body: Json, *, reveal: bool
+    desired: Desired, turnstile: Turnstile, vhost: str, app: str, body: Json, note: Note, *, reveal: bool
 ) -> Items:
     """Body: ``{"pushes": [...]}``, each as for ``:startPush``.  :raises InvalidRequest: 400, there is no such list."""
     items: Items = []
@@ -34,11 +36,14 @@ async def start_pushes(
         await turnstile.enter()
         read = [_read(vhost, app, each) for each in group]
         started = iter(await desired.start_all(each for each in read if isinstance(each, PushSettings)))
-        items += [_item(each if isinstance(each, EngineError) else next(started), reveal=reveal) for each in read]
+        done = [_item(each if isinstance(each, EngineError) else next(started), reveal=reveal) for each in read]
+        for asked, item in zip(group, done, strict=True):
+            note(text_member(asked, "id") if isinstance(asked, dict) else "", item["statusCode"])
+        items += done
     return items
 
 
-async def stop_pushes(desired: Desired, turnstile: Turnstile, vhost: str, app: str, body: Json) -> Items:
+async def stop_pushes(desired: Desired, turnstile: Turnstile, vhost: str, app: str, body: Json, note: Note) -> Items:
     """Body: ``{"ids": [...]}``.  :raises InvalidRequest: 400, there is no such list."""
     ids = _listed(body, "ids")
     if not all(isinstance(each, str) and each for each in ids):
@@ -46,7 +51,10 @@ async def stop_pushes(desired: Desired, turnstile: Turnstile, vhost: str, app: s
     items: Items = []
     for group in _groups(ids):
         await turnstile.enter()
-        items += [_item(outcome) for outcome in await desired.stop_all(vhost, app, group)]
+        done = [_item(outcome) for outcome in await desired.stop_all(vhost, app, group)]
+        for push_id, item in zip(group, done, strict=True):
+            note(push_id, item["statusCode"])
+        items += done
     return items
 
 

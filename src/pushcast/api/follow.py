@@ -20,6 +20,7 @@ from pushcast.events import Event, Events
 ALIVE_S = 15.0
 AT_ONCE = 256
 MAX_NUMBER = (1 << 63) - 1
+MAX_DIGITS = 19
 
 
 async def follow(request: Request, events: Events) -> None:
@@ -54,6 +55,6 @@ def _wanted(events: Iterable[Event], vhost: str | None, app: str | None) -> Iter
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal() or int(text[:20]) > MAX_NUMBER:
+    if not text.isdecimal() or len(text) > MAX_DIGITS or int(text) > MAX_NUMBER:
         raise InvalidRequest("Last-Event-ID: found what is no number of an event, allowed: one that an event had")
     return int(text)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pushcast.api.body import Json, members
 from pushcast.api.streams import find_stream
-from pushcast.config import NAME_PATTERN
+from pushcast.config_types import NAME_PATTERN
 from pushcast.errors import Conflict, InvalidRequest
 from pushcast.ingest.network import check_url
 from pushcast.ingest.pull import Pulls, PullSettings

@@ -3,13 +3,19 @@
 OvenMediaEngine knows ``id`` alone: that push, or an empty list.  Beyond it a body may narrow the list down with
 ``ids``, ``state``, ``stream`` and ``protocol`` (each a word or a list of words), and page through it: ``limit`` pushes
 at the most, ``after`` an id.  The order is that of the ids.
+
+A long list takes several turns of the event loop.  What was stopped before its turn came is left out; what was started
+after the first is not in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
+
+import orjson
 
 from pushcast.api.body import Json, members
 from pushcast.api.push import push_json
@@ -18,6 +24,10 @@ from pushcast.push import Push
 from pushcast.scheduler import Scheduler
 from pushcast.settings import text_member
 
+# Pushes that are shown in one turn: some 2 ms.
+A_TURN = 128
+# A list of more ids takes the event loop as long as a list of all pushes, in one turn.
+MOST_IDS = 4096
 FILTERS = {
     "state": lambda push: push.state.value,
     "stream": lambda push: push.settings.stream_name,
@@ -25,14 +35,21 @@ FILTERS = {
 }
 
 
-def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json, *, reveal: bool) -> list[dict[str, Any]]:
-    """:raises InvalidRequest: 400, a filter that is none."""
+async def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json, *, reveal: bool) -> orjson.Fragment:
+    """The list as JSON.  :raises InvalidRequest: 400, a filter that is none."""
     asked = members(body)
     push_id = text_member(asked, "id")
     if push_id:
         push = scheduler.get(vhost, app, push_id)
-        return [push_json(push, reveal=reveal)] if push is not None else []
-    return [push_json(push, reveal=reveal) for push in _chosen(scheduler, vhost, app, asked)]
+        return orjson.Fragment(orjson.dumps([push_json(push, reveal=reveal)] if push is not None else []))
+    left = iter(_chosen(scheduler, vhost, app, asked))
+    shown: list[bytes] = []
+    while group := list(islice(left, A_TURN)):
+        if shown:
+            await asyncio.sleep(0)
+        there = [push_json(push, reveal=reveal) for push in group if not push.stop_wanted]
+        shown.append(orjson.dumps(there)[1:-1])
+    return orjson.Fragment(b"[%b]" % b",".join(filter(None, shown)))
 
 
 def _chosen(scheduler: Scheduler, vhost: str, app: str, asked: dict[str, Any]) -> Iterable[Push]:
@@ -40,6 +57,8 @@ def _chosen(scheduler: Scheduler, vhost: str, app: str, asked: dict[str, Any]) -
     if ids is None:
         found: Iterable[Push] = scheduler.pushes(vhost, app)
     else:
+        if len(ids) > MOST_IDS:
+            raise InvalidRequest(f"ids: found {len(ids)} of them, allowed: {MOST_IDS} at the most")
         found = filter(None, (scheduler.get(vhost, app, each) for each in sorted(set(ids))))
     for name, value_of in FILTERS.items():
         words = _words(asked, name)
