@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from bench.marks import between
 from bench.peers.sinks import sink
 from bench.request import AUTHORIZATION
 from bench.served import QUIET, Served, Strangers, Use, serving, until
+from bench.wrk import ask, post_script
 
 CONNECTIONS = 16
 SETTLE_S = 3.0
@@ -39,7 +38,6 @@ def measure(count: int, seconds: float, rounds: int) -> Iterator[dict[str, Any]]
         served = running.enter_context(serving(folder, sources=source))
         served.until_stream()
         script = folder / "post.lua"
-        script.write_text(_post(json.dumps({"id": PUSH_ID})))
         _grow(served, port, 1)
         for _ in range(rounds):
             time.sleep(SETTLE_S)
@@ -83,38 +81,14 @@ def _shrink(served: Served) -> None:
     until("stopped", lambda: len(list(descriptors.iterdir())) < 64, STOPPED_S)
 
 
-def _post(body: str) -> str:
-    return (
-        f"wrk.method = 'POST'\nwrk.body = '{body}'\n"
-        f"wrk.headers['Authorization'] = '{AUTHORIZATION}'\nwrk.headers['Content-Type'] = 'application/json'\n"
-    )
-
-
 def _ask_all(served: Served, script: Path, seconds: float) -> dict[str, dict[str, float]]:
+    post = post_script(script, json.dumps({"id": PUSH_ID}), AUTHORIZATION)
     return {
-        name: _wrk(
+        name: ask(
             f"http://127.0.0.1:{served.api_port}{path}",
             seconds,
-            ["-s", str(script)] if name.startswith("POST") else ["-H", f"Authorization: {AUTHORIZATION}"],
+            CONNECTIONS,
+            post if name.startswith("POST") else ["-H", f"Authorization: {AUTHORIZATION}"],
         )
         for name, path in ENDPOINTS.items()
     }
-
-
-def _wrk(url: str, seconds: float, arguments: list[str]) -> dict[str, float]:
-    """Requests per second, and the latencies that wrk saw, in ms.  RuntimeError when an answer was no 200."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", *arguments, url]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(said)
-    per_s = re.search(r"Requests/sec:\s*([\d.]+)", said)
-    latencies = dict(re.findall(r"^\s+(50|99)%\s+(\S+)$", said, re.MULTILINE))
-    if per_s is None:
-        raise RuntimeError(said)
-    return {"per_s": float(per_s[1]), "p50_ms": _ms(latencies["50"]), "p99_ms": _ms(latencies["99"])}
-
-
-def _ms(text: str) -> float:
-    """wrk's 912.00us, 3.45ms or 1.02s."""
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
-    return round(float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit], 3)

@@ -42,6 +42,7 @@ class Line:
             "found": round(self.found, 4),
             "allowed": self.allowed,
             "unit": self.unit,
+            "at_least": self.at_least,
             "holds": self.holds,
         }
 

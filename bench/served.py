@@ -23,9 +23,22 @@ from bench.peers.processes import Machine, cpu_s
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
-from serving import TOKEN, Served, serving, until
+from serving import TOKEN, Served, free_port, port_bound, serving, until
 
-__all__ = ["TOKEN", "Child", "Receiver", "Served", "Strangers", "Use", "child", "receiving", "serving", "until"]
+__all__ = [
+    "TOKEN",
+    "Child",
+    "Receiver",
+    "Served",
+    "Strangers",
+    "Use",
+    "child",
+    "free_port",
+    "port_bound",
+    "receiving",
+    "serving",
+    "until",
+]
 
 QUIET = '[log]\nlevel = "WARNING"\n'
 CHILD_END_S = 15.0

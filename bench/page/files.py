@@ -21,6 +21,9 @@ FITS: dict[str, Callable[[Data], bool]] = {
     "latency": _of_bench("latency"),
     "control": _of_bench("control"),
     "ingest": _of_bench("ingest"),
+    "api": _of_bench("api"),
+    "siege": _of_bench("siege"),
+    "restart": _of_bench("restart"),
     # Before there were ffmpeg's muxers in it, the floor was another one too.
     "muxing": lambda data: "ts_packet_ffmpeg_ratio" in data.get("mux", {}),
 }
@@ -29,6 +32,9 @@ BENCHES = {
     "latency": "make bench-latency",
     "control": "make bench-control",
     "ingest": "make bench-ingest",
+    "api": "make bench-api",
+    "siege": "make bench-siege",
+    "restart": "make bench-restart",
     "muxing": "make bench",
 }
 

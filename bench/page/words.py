@@ -11,6 +11,7 @@ from bench.page import comparison, product
 from bench.page.accepted import LEAST_ROUNDS, judged
 from bench.page.figures import runs
 from bench.page.files import BENCHES, Sources
+from bench.page.service import service
 from bench.page.tables import counted, paragraph, table, verdicts
 from bench.peers.run import DISTURBED_CORES, FULL_RATE
 
@@ -19,6 +20,9 @@ KINDS = {
     "latency": "latency",
     "control": "starts and API",
     "ingest": "many streams",
+    "api": "API beside a bare handler",
+    "siege": "API under attack",
+    "restart": "killed and started again",
     "muxing": "muxers",
 }
 
@@ -36,6 +40,7 @@ def page(sources: Sources) -> str:
         *product.muxing(sources),
         *product.control(sources),
         *product.ingest(sources),
+        *service(sources),
         *_not_shown(sources),
         *_again(),
     ]
@@ -204,6 +209,9 @@ def _again() -> list[str]:
         (BENCHES["latency"], "a quarter of an hour"),
         (BENCHES["control"], "ten minutes"),
         (BENCHES["ingest"], "twenty minutes"),
+        (BENCHES["api"], "five minutes"),
+        (BENCHES["siege"], "five minutes"),
+        (BENCHES["restart"], "two minutes"),
         (BENCHES["muxing"], "some minutes; its muxing part is on this page"),
         ("make bench-page", "this page from the newest files in `bench/results`, seconds"),
     ]
