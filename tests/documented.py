@@ -14,7 +14,6 @@ import jsonschema_rs
 from pushcast.api.openapi import document
 
 DOCUMENT = document()
-_METHODS = ("get", "post", "delete")
 
 
 def check(method: str, target: str, status: int, headers: Mapping[str, str], text: str) -> None:

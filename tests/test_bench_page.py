@@ -55,6 +55,15 @@ def line(sources: Sources, *parts: str) -> Judged:
     return found
 
 
+def test_the_api_shows_the_lines_that_its_benches_judged() -> None:
+    verdict = {"name": "pairs", "found": 0.31, "allowed": 0.25, "unit": "", "at_least": True, "holds": True}
+    found = bench("api", {"round": 0})
+    found["api"].data["lines"] = [verdict, {**verdict, "name": "held", "at_least": False, "unit": "ms", "holds": False}]
+    shown = words.page(found)
+    assert "| `make bench-api` | pairs | ≥ 0.250 | **0.310** | yes |" in shown
+    assert "| `make bench-api` | held | ≤ 0.250 ms | **0.310** ms | **no** |" in shown
+
+
 def figure(judged_line: Judged) -> Figure:
     assert judged_line.figure is not None
     return judged_line.figure

@@ -116,8 +116,9 @@ def _how() -> list[str]:
             Its sound and pictures leave together, the feed that was cheapest for nginx-rtmp. ffmpeg reads the clip
             itself, in real time, without transcoding; GStreamer reads it, demultiplexes and muxes. nginx has one worker
             and the chunk size that was cheapest for it. N × ffmpeg is a process for each push. The time behind a name
-            is the interval between two sends to a destination; the rivals have no such setting. The floor of RTMP publishes
-            to its receivers first, as everybody does: one that never spoke would acknowledge otherwise, and cost less.
+            is the interval between two sends to a destination; the rivals have no such setting. The floor of RTMP
+            publishes to its receivers first, as everybody does: one that never spoke would acknowledge otherwise, and
+            cost less.
             """
         ),
         paragraph(
