@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.clip import clip_path
+from bench.clip import live_source
 from bench.marks import between
 from bench.peers.sinks import sink
 from bench.request import AUTHORIZATION
@@ -30,7 +30,7 @@ def measure(count: int, seconds: float, rounds: int) -> Iterator[dict[str, Any]]
 
     ``ratio`` is busy to idle, ``received`` what the receivers saw while the API was busy.
     """
-    source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+    source = QUIET + live_source()
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         receiver = running.enter_context(sink("rtmp", count, plain=False))

@@ -61,6 +61,11 @@ class Clip:
             offset += self.lap_ticks
 
 
+def live_source() -> str:
+    """Configuration of a stream "live": the server plays the clip itself, again and again."""
+    return f'[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+
+
 def clip_path(video_kbit_per_s: int = 2500) -> Path:
     """The clip's file, made with ffmpeg when it is missing."""
     rate = f"{video_kbit_per_s}k"

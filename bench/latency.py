@@ -31,12 +31,11 @@ from typing import Any
 import numpy as np
 
 from bench.lines import Line, Results
-from bench.served import QUIET, Child, Served, Strangers, child, receiving, serving, until
+from bench.served import QUIET, WORDS, Child, Served, Strangers, child, receiving, serving, until
 from bench.stamp import PERCENTILES, Window, latencies, read_kept
 
 INTERVAL_MS = {"rtmp": 40, "udp": 20, "srt": 20}  # [sender], as it is by default
 CLASSES = {"rtmp": "tcp", "udp": "udp", "srt": "srt"}
-WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 SETTLE_S = 4.0  # joins have caught up
 LAST_S = 2.0  # what has not come by then counts as missing
 

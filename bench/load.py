@@ -25,7 +25,7 @@ from typing import Any
 
 from bench import facts
 from bench.build import ROOT
-from bench.clip import clip_path
+from bench.clip import clip_path, live_source
 
 # The tree's own pushcast, for the children too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
@@ -91,8 +91,7 @@ def main() -> None:
 @contextmanager
 def _playing(folder: Path) -> Iterator[Served]:
     """A server that plays the clip itself."""
-    source = f'[log]\nlevel = "WARNING"\n[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
-    with serving(folder, sources=source) as served:
+    with serving(folder, extra='[log]\nlevel = "WARNING"\n', sources=live_source()) as served:
         served.until_stream()
         yield served
 

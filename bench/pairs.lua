@@ -7,23 +7,23 @@ function setup(thread)
   threads = threads + 1
 end
 
-local round, step, first
+local round, step, ahead
 
 function init(words)
-  round, step, first = words[1], 0, true
+  -- wrk asks the first thread for its first request once more than it sends it.
+  round, step, ahead = words[1], 1, number == 0
 end
 
 function request()
-  -- wrk asks the first thread for one request more than it sends, before the others.
-  if first and number == 0 then
-    step = -1
+  local now = step
+  if ahead then
+    ahead = false
+  else
+    step = step + 1
   end
-  first = false
-  step = step + 1
-  local pair = math.floor((math.max(step, 1) + 1) / 2)
-  local id = string.format("%s-%d-%d", round, number, pair)
+  local id = string.format("%s-%d-%d", round, number, math.floor((now + 1) / 2))
   local app = "/v1/vhosts/default/apps/app"
-  if math.max(step, 1) % 2 == 1 then
+  if now % 2 == 1 then
     local push = '{"id":"%s","stream":{"name":"none"},"protocol":"rtmp","url":"rtmp://127.0.0.1:9/live","streamKey":"k"}'
     return wrk.format("POST", app .. ":startPush", nil, string.format(push, id))
   end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 from bench.served import TOKEN
@@ -37,3 +38,13 @@ def read_answer(received: bytearray) -> bytes:
     body = bytes(received[head_bytes + 4 : end])
     del received[:end]
     return body
+
+
+async def next_answer(reader: asyncio.StreamReader, received: bytearray) -> bytes:
+    """The body of the next whole answer; empty when the server closed.  What came behind it stays in ``received``."""
+    while not (answer := read_answer(received)):
+        more = await reader.read(65536)
+        if not more:
+            break
+        received += more
+    return answer

@@ -25,13 +25,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.clip import clip_path
+from bench.clip import live_source
 from bench.lines import Line, Results
-from bench.peers.sinks import Sink, sink
-from bench.request import read_answer, request
-from bench.served import QUIET, Served, serving, until
+from bench.peers.sinks import sink
+from bench.request import next_answer, request
+from bench.served import QUIET, WORDS, Served, serving, until
+from bench.starts import wanted
 
-WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 CLIENTS = 16
 PUSHING_S = 3.0
 DEADLINE_S = 30.0
@@ -62,14 +62,16 @@ def main() -> None:
 
 def measure(starts: int) -> dict[str, float]:
     """One server, killed and started again."""
-    source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+    source = QUIET + live_source()
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         sinks = {name: running.enter_context(sink(name, starts, plain=False)) for name in WORDS}
         first = Served(folder, sources=source)
         running.callback(first.process.stop, signal.SIGKILL)
         first.until_stream()
-        bodies = [_body(number, sinks) for number in range(starts)]
+        # Three of four are of the live stream, the fourth is of one that never comes.
+        streams = ("never", "live", "live", "live")
+        bodies = [wanted(number, tuple(WORDS), sinks, streams[number % 4]) for number in range(starts)]
         accepted, asked = asyncio.run(_start_until_killed(first, bodies))
         began = time.monotonic()
         second = running.enter_context(serving(folder, sources=source))
@@ -90,20 +92,6 @@ def measure(starts: int) -> dict[str, float]:
     }
 
 
-def _body(number: int, sinks: dict[str, Sink]) -> dict[str, Any]:
-    """Three of four of the live stream, the fourth of one that never comes."""
-    protocol = list(WORDS)[number % len(WORDS)]
-    ports = sinks[protocol].ports
-    path = "/in" if protocol == "rtmp" else ""
-    return {
-        "id": f"push-{number}",
-        "stream": {"name": "live" if number % 4 else "never"},
-        "protocol": WORDS[protocol],
-        "url": f"{protocol}://127.0.0.1:{ports[number % len(ports)]}{path}",
-        "streamKey": f"key-{number}" if path else "",
-    }
-
-
 async def _start_until_killed(served: Served, bodies: list[dict[str, Any]]) -> tuple[dict[str, Any], set[str]]:
     """Start them all and kill the server halfway: the pushes that were answered, by id, and the ids asked for."""
     accepted: dict[str, Any] = {}
@@ -116,14 +104,12 @@ async def _start_until_killed(served: Served, bodies: list[dict[str, Any]]) -> t
         for body in left:
             asked.add(body["id"])
             writer.write(request(f"{Served.app}:startPush", json.dumps(body)))
-            while not (answer := read_answer(received)):
-                try:
-                    more = await reader.read(65536)
-                except ConnectionError:
-                    return
-                if not more:
-                    return
-                received += more
+            try:
+                answer = await next_answer(reader, received)
+            except ConnectionError:
+                return
+            if not answer:
+                return
             accepted[body["id"]] = json.loads(answer)["response"]
             if len(accepted) == len(bodies) // 2:
                 served.process.child.send_signal(signal.SIGKILL)

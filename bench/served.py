@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 QUIET = '[log]\nlevel = "WARNING"\n'
+# What a push calls the protocol of a receiver.
+WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 CHILD_END_S = 15.0
 ARENA_KIB = 65536  # the address space of one ring
 

@@ -25,14 +25,13 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.clip import clip_path
+from bench.clip import live_source
 from bench.lines import Line, Results
 from bench.marks import between, until_media
 from bench.peers.sinks import Sink, sink
-from bench.served import QUIET, Served, serving, until
+from bench.served import QUIET, WORDS, Served, serving, until
 
 TURN_MS = {"rtmp": 40.0, "udp": 20.0, "srt": 20.0}
-WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 TURNS = 3
 LARGE_BYTES = 10_000_000
 LARGE_AT_ONCE, LARGE_EACH = 8, 4
@@ -86,7 +85,7 @@ def _lines(runs: list[dict[str, Any]]) -> list[Line]:
 
 @contextmanager
 def _pushing(count: int) -> Iterator[tuple[Served, dict[str, Sink]]]:
-    source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+    source = QUIET + live_source()
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         sinks = {name: running.enter_context(sink(name, count, plain=False)) for name in TURN_MS}

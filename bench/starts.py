@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.clip import clip_path
+from bench.clip import live_source
 from bench.marks import between, until_media
 from bench.peers.sinks import Sink, sink
-from bench.request import read_answer, request
-from bench.served import QUIET, Child, Served, Strangers, Use, child, serving, until
+from bench.request import next_answer, request
+from bench.served import QUIET, WORDS, Child, Served, Strangers, Use, child, serving, until
 
-WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 PROBE_PATH = "/v1/vhosts/default/apps/app/streams"
 PROBES_PER_S = 50
 QUIET_S = 2.0  # of probes before the storm
@@ -37,14 +36,14 @@ def measure(count: int, protocols: tuple[str, ...], connections: int) -> dict[st
     answered and every receiver has media, for listing all pushes takes the API long enough to be seen by others;
     probes that were due after this first look are left out.
     """
-    source = f'{QUIET}[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+    source = QUIET + live_source()
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         shares = collections.Counter(protocols[number % len(protocols)] for number in range(count))
         sinks = {name: running.enter_context(sink(name, share, plain=False)) for name, share in shares.items()}
         served = running.enter_context(serving(folder, sources=source))
         served.until_stream()
-        bodies = [_body(number, protocols, sinks) for number in range(count)]
+        bodies = [json.dumps(wanted(number, protocols, sinks)) for number in range(count)]
         prober = running.enter_context(_probing(served))
         strangers = Strangers(served.process.pid, prober.pid, *(each.pid for each in sinks.values()))
         before = Use.of(served.process.pid)
@@ -81,14 +80,15 @@ def measure(count: int, protocols: tuple[str, ...], connections: int) -> dict[st
     }
 
 
-def _body(number: int, protocols: tuple[str, ...], sinks: dict[str, Sink]) -> str:
+def wanted(number: int, protocols: tuple[str, ...], sinks: dict[str, Sink], stream: str = "live") -> dict[str, Any]:
+    """The body of one :startPush; the protocols have their turns, and so have the ports of each."""
     turn, index = divmod(number, len(protocols))
     protocol = protocols[index]
     ports = sinks[protocol].ports
     port = ports[turn % len(ports)]
     path, key = ("/in", f"key-{number}") if protocol == "rtmp" else ("", "")
-    push = {"id": f"push-{number}", "stream": {"name": "live"}, "protocol": WORDS[protocol]}
-    return json.dumps({**push, "url": f"{protocol}://127.0.0.1:{port}{path}", "streamKey": key})
+    push = {"id": f"push-{number}", "stream": {"name": stream}, "protocol": WORDS[protocol]}
+    return {**push, "url": f"{protocol}://127.0.0.1:{port}{path}", "streamKey": key}
 
 
 @contextmanager
@@ -112,11 +112,8 @@ async def _start_all(port: int, bodies: list[str], connections: int) -> list[flo
         while questions:
             writer.write(questions.pop())
             began = time.monotonic()
-            while not read_answer(received):
-                more = await reader.read(65536)
-                if not more:
-                    raise ConnectionError("the API closed the connection")
-                received += more
+            if not await next_answer(reader, received):
+                raise ConnectionError("the API closed the connection")
             answers_ms.append((time.monotonic() - began) * 1000)
         writer.close()
 

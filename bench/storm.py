@@ -23,7 +23,7 @@ import uvloop
 
 from bench import facts
 from bench.build import ROOT
-from bench.clip import clip_path
+from bench.clip import live_source
 
 # The tree's own pushcast, for the children too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
@@ -66,10 +66,9 @@ def main() -> None:
 
 def storm(live_of_each: int, dead_of_each: int) -> list[str]:
     """The whole server and its API; what does not hold."""
-    source = f'[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder), sources=source) as served,
+        serving(Path(folder), sources=live_source()) as served,
         sinks(*PROTOCOLS) as receivers,
         dead_peers(dead_of_each, dead_of_each, dead_of_each) as dead,
     ):

@@ -11,9 +11,10 @@ from urllib.parse import unquote
 
 import jsonschema_rs
 
-from pushcast.api.openapi import document
+from pushcast.api.openapi import document, resolved
 
 DOCUMENT = document()
+ERROR = {"$ref": "#/components/schemas/Error"}
 
 
 def check(method: str, target: str, status: int, headers: Mapping[str, str], text: str) -> None:
@@ -31,7 +32,9 @@ def check(method: str, target: str, status: int, headers: Mapping[str, str], tex
     if method == "HEAD":
         assert text == "", target
         return
-    answer = resolved(answers[str(status)]) if answers else {"content": {"application/json": {"schema": ERROR}}}
+    answer = (
+        resolved(DOCUMENT, answers[str(status)]) if answers else {"content": {"application/json": {"schema": ERROR}}}
+    )
     for name, described in answer.get("headers", {}).items():
         assert name in headers, f"{method} {target}: {status} without {name}"
         found = int(headers[name]) if described["schema"].get("type") == "integer" else headers[name]
@@ -42,23 +45,10 @@ def check(method: str, target: str, status: int, headers: Mapping[str, str], tex
     assert value["statusCode"] == status, target
 
 
-ERROR = {"$ref": "#/components/schemas/Error"}
-
-
 @cache
 def validator(schema: str) -> jsonschema_rs.Validator:
     """Of a schema inside the document, as JSON text."""
     return jsonschema_rs.validator_for({**json.loads(schema), "components": DOCUMENT["components"]})
-
-
-def resolved(shown: dict[str, Any]) -> dict[str, Any]:
-    """What an object of the document stands for."""
-    while "$ref" in shown:
-        found: Any = DOCUMENT
-        for step in shown["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        shown = found
-    return shown
 
 
 @cache

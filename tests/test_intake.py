@@ -98,11 +98,17 @@ def test_media_and_the_rest_of_several_publishers_arrive_in_order(intake: Intake
         publisher.close()
 
 
-def test_a_message_in_pieces_is_one_message(intake: Intake) -> None:
+def begun(intake: Intake) -> Publisher:
+    """A publisher of whom the intake has read one message."""
     publisher = Publisher()
     intake.add(publisher.socket)
     publisher.send(AUDIO, b"first message")
     assert publisher.told.next() == b"first message"
+    return publisher
+
+
+def test_a_message_in_pieces_is_one_message(intake: Intake) -> None:
+    publisher = begun(intake)
     message = write_message(4, AUDIO, 1, 0, b"x", 128)
     publisher.far.sendall(message[:12])
     publisher.far.sendall(message[12:])
@@ -115,10 +121,7 @@ def test_a_message_in_pieces_is_one_message(intake: Intake) -> None:
 
 def test_a_header_that_comes_alone_is_read(intake: Intake) -> None:
     """Reading is what has the kernel acknowledge it, and until then Nagle's algorithm holds the rest back."""
-    publisher = Publisher()
-    intake.add(publisher.socket)
-    publisher.send(AUDIO, b"first message")
-    assert publisher.told.next() == b"first message"
+    publisher = begun(intake)
     message = write_message(4, AUDIO, 1, 0, b"second message", 128)
     publisher.far.sendall(message[:12])
     until("the header is read", lambda: publisher.unread_bytes() == 0)

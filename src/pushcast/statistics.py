@@ -219,8 +219,7 @@ class Statistics:
     def _push_moved(self, push: Push, before: PushState, why: str) -> None:
         now = time.time()
         counted = self._pushes.get(push)
-        if counted is not None:
-            self._send(push, counted, now)
+        self._send([push], now)
         if push.state is PushState.CONNECTING:
             # What it sent in an earlier life of the process, or while other places held, is no news.
             counted = _Counted(push.total_sent_bytes, self._places_of(push))
@@ -245,7 +244,7 @@ class Statistics:
             yield
         left = iter(list(self._pushes))
         while group := list(islice(left, A_STEP)):
-            self._send_group(group, now)
+            self._send(group, now)
             yield
         for place in [self._server, *self._vhosts.values(), *self._apps.values(), *self._streams.values()]:
             place.measure()
@@ -258,15 +257,8 @@ class Statistics:
                 place.received.add(received - counted.count, now)
             counted.count = received
 
-    def _send(self, push: Push, counted: _Counted, now: float) -> None:
-        sent = push.total_sent_bytes
-        if sent != counted.count:
-            for place in counted.places:
-                place.sent.add(sent - counted.count, now)
-            counted.count = sent
-
-    def _send_group(self, pushes: list[Push], now: float) -> None:
-        """The same for several: hundreds of pushes share few places."""
+    def _send(self, pushes: list[Push], now: float) -> None:
+        """Each place is told once of all of them: hundreds of pushes share few places."""
         news: dict[tuple[_Place, ...], int] = {}
         for push in pushes:
             counted = self._pushes.get(push)

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Coroutine
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from sanic.http import Http
 from sanic.server.async_server import AsyncioServer
 
 from pushcast.access import Grant, Role, admit
-from pushcast.api.answers import Answer, ApiRequest, many, ok, refusal
+from pushcast.api.answers import REALM, Answer, ApiRequest, many, ok, refusal
 from pushcast.api.body import Json, envelope, read_json
 from pushcast.api.bulk import start_pushes, stop_pushes
 from pushcast.api.check import Checks
@@ -64,7 +65,6 @@ BACKLOG = 1024
 # Requests to change something that are carried out in one turn of the event loop: a storm of them makes a turn some
 # 1 ms longer, and other requests are answered in between.
 CHANGES_A_TURN = 2
-REALM = 'Basic realm="OvenMediaEngine"'
 _READ = ("GET", "HEAD")
 # What the API looks like is no secret; a browser that opens the page has no token yet.
 _OPEN_PATHS = frozenset({"/openapi.json", "/docs"})
@@ -279,14 +279,11 @@ class Api:
     async def _act(self, request: Request, word: str, vhost: str, app: str, body: Json, reveal: bool) -> HTTPResponse:
         if word == "checkPush":
             return ok(await self._checks.run(vhost, app, body))
-        if word in ("startPushes", "stopPushes"):
-
-            def note(push: str, status: int) -> None:
-                self._record(request, status, push)
-
-            if word == "stopPushes":
-                return many(await stop_pushes(self._desired, self._turnstile, vhost, app, body, note))
+        note = partial(self._record, request)
+        if word == "startPushes":
             return many(await start_pushes(self._desired, self._turnstile, vhost, app, body, note, reveal=reveal))
+        if word == "stopPushes":
+            return many(await stop_pushes(self._desired, self._turnstile, vhost, app, body, note))
         await self._turnstile.enter()
         key = request.headers.get("idempotency-key") if word == "startPush" else None
         if key is not None:

@@ -12,6 +12,7 @@ from sanic.helpers import has_message_body
 
 from pushcast.api.body import envelope
 
+REALM = 'Basic realm="OvenMediaEngine"'
 _JSON = "application/json;charset=UTF-8"
 
 

@@ -2,7 +2,7 @@
 
 The answer is 207 with one item for each that was asked for, in the same order: ``statusCode`` and ``message`` as the
 call for one would have answered, and ``response`` where there is one.  A fault of one item does not touch the others.
-``note`` is told of each, with its id and its status.
+``note`` is told of each, with its status and its id.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GROUP = 64
 
 
 Items = list[dict[str, Any]]
-Note = Callable[[str, int], None]
+Note = Callable[[int, str], None]
 
 
 async def start_pushes(
@@ -38,7 +38,7 @@ async def start_pushes(
         started = iter(await desired.start_all(each for each in read if isinstance(each, PushSettings)))
         done = [_item(each if isinstance(each, EngineError) else next(started), reveal=reveal) for each in read]
         for asked, item in zip(group, done, strict=True):
-            note(text_member(asked, "id") if isinstance(asked, dict) else "", item["statusCode"])
+            note(item["statusCode"], text_member(asked, "id") if isinstance(asked, dict) else "")
         items += done
     return items
 
@@ -53,7 +53,7 @@ async def stop_pushes(desired: Desired, turnstile: Turnstile, vhost: str, app: s
         await turnstile.enter()
         done = [_item(outcome) for outcome in await desired.stop_all(vhost, app, group)]
         for push_id, item in zip(group, done, strict=True):
-            note(push_id, item["statusCode"])
+            note(item["statusCode"], push_id)
         items += done
     return items
 

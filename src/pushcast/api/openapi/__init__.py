@@ -67,6 +67,16 @@ def document() -> dict[str, Any]:
     }
 
 
+def resolved(described: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    """What an object of the document stands for: itself, or what its ``$ref`` leads to."""
+    while "$ref" in shown:
+        found: Any = described
+        for step in shown["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        shown = found
+    return shown
+
+
 def _path(path: str) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "description": about, "schema": text(minLength=1)}

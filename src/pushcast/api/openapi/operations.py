@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pushcast.access import Role
+from pushcast.api.answers import REALM
+from pushcast.api.idempotency import MOST_KEY_CHARS
 from pushcast.api.openapi.schemas import TIME, Schema, closed, enveloped, listed, ref, text, whole
 
 APP = "/v1/vhosts/{vhost}/apps/{app}"
@@ -40,7 +42,7 @@ class Operation:
     headers: tuple[Schema, ...] = ()
     queries: tuple[Schema, ...] = ()
     event_stream: bool = False
-    deprecated: bool = field(default=False)
+    deprecated: bool = False
 
 
 def _header(name: str, description: str, **more: Any) -> Schema:
@@ -51,22 +53,46 @@ def _query(name: str, description: str, **more: Any) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": text(**more)}
 
 
-def _push_action(id: str, summary: str, description: str, *, body: str = "PushId", **more: Any) -> Operation:
-    answers = more.pop("answers", {200: enveloped(ref("Push"))})
-    refusals = (400, 404, *more.pop("refusals", ()))
+def _push_action(
+    id: str,
+    summary: str,
+    description: str,
+    *,
+    body: str = "PushId",
+    answer: tuple[int, Schema] = (200, enveloped(ref("Push"))),
+    refusals: tuple[int, ...] = (),
+    headers: tuple[Schema, ...] = (),
+) -> Operation:
+    status, schema = answer
     return Operation(
-        id, "post", f"{APP}:{id}", PUSHES, summary, description, Role.PUSH, answers, body, refusals=refusals, **more
+        id,
+        "post",
+        f"{APP}:{id}",
+        PUSHES,
+        summary,
+        description,
+        Role.PUSH,
+        {status: schema},
+        body,
+        refusals=(400, 404, *refusals),
+        headers=headers,
     )
 
 
-def _get(id: str, path: str, tag: str, summary: str, response: Schema, **more: Any) -> Operation:
-    role = more.pop("role", Role.READ)
-    return Operation(
-        id, "get", path, tag, summary, more.pop("description", ""), role, {200: enveloped(response)}, **more
-    )
+def _get(
+    id: str,
+    path: str,
+    tag: str,
+    summary: str,
+    response: Schema,
+    *,
+    role: Role | None = Role.READ,
+    refusals: tuple[int, ...] = (),
+) -> Operation:
+    return Operation(id, "get", path, tag, summary, "", role, {200: enveloped(response)}, refusals=refusals)
 
 
-_MANY = {207: enveloped(ref("Outcomes"), 207, "Multi Status")}
+_MANY = (207, enveloped(ref("Outcomes"), 207, "Multi Status"))
 _NAMES = listed(text())
 
 OPERATIONS = (
@@ -81,7 +107,7 @@ OPERATIONS = (
                 "Idempotency-Key",
                 "The same key and body get the first answer again for a day, and start nothing a second time.",
                 minLength=1,
-                maxLength=255,
+                maxLength=MOST_KEY_CHARS,
                 pattern="^[!-~]+$",
             ),
         ),
@@ -90,7 +116,7 @@ OPERATIONS = (
         "stopPush",
         "Stop a push",
         "Its id is free at once.",
-        answers={200: enveloped(None)},
+        answer=(200, enveloped(None)),
         refusals=(503,),
     ),
     Operation(
@@ -106,29 +132,31 @@ OPERATIONS = (
         body_required=False,
         refusals=(400, 404),
     ),
-    _get(
+    Operation(
         "getPushes",
+        "get",
         f"{APP}:pushes",
         PUSHES,
         "List all pushes",
-        listed(ref("Push")),
+        "As OvenMediaEngine has it beside the POST.",
+        Role.READ,
+        {200: enveloped(listed(ref("Push")))},
         refusals=(404,),
         deprecated=True,
-        description="As OvenMediaEngine has it beside the POST.",
     ),
     _push_action(
         "startPushes",
         "Start many pushes",
         "An outcome for each, in the same order; a fault of one does not touch the others.",
         body="StartPushes",
-        answers=_MANY,
+        answer=_MANY,
     ),
     _push_action(
         "stopPushes",
         "Stop many pushes",
         "An outcome for each, in the same order.",
         body="StopPushes",
-        answers=_MANY,
+        answer=_MANY,
     ),
     _push_action(
         "updatePush",
@@ -151,7 +179,7 @@ OPERATIONS = (
         "Name resolution, connect, handshake, permission to publish and codecs, as a push would meet them. Nothing is "
         "pushed. A destination that refuses is an answer, not an error.",
         body="CheckPush",
-        answers={200: enveloped(ref("Check"))},
+        answer=(200, enveloped(ref("Check"))),
     ),
     _get("listStreams", f"{APP}/streams", STREAMS, "Names of the live streams", _NAMES, refusals=(404,)),
     Operation(
@@ -247,7 +275,7 @@ REFUSALS = {
     503: "The store cannot be written; nothing was changed.",
 }
 REFUSAL_HEADERS = {
-    401: {"WWW-Authenticate": {"schema": {"const": 'Basic realm="OvenMediaEngine"'}}},
+    401: {"WWW-Authenticate": {"schema": {"const": REALM}}},
     429: {"Retry-After": {"description": "Seconds.", "schema": whole()}},
 }
 ALWAYS = (400, 401, 403, 413, 429)

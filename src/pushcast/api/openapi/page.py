@@ -8,7 +8,7 @@ from functools import cache
 from html import escape
 from typing import Any
 
-from pushcast.api.openapi import document
+from pushcast.api.openapi import document, resolved
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
@@ -44,7 +44,7 @@ summary { cursor: pointer; padding: .2rem 0; }
 def docs_page() -> bytes:
     """The page, as UTF-8."""
     described = document()
-    operations = [(path, method, each) for path, method, each in _operations(described)]
+    operations = list(_operations(described))
     menu, body = "", ""
     for tag in described["tags"]:
         mine = [(path, method, each) for path, method, each in operations if tag["name"] in each["tags"]]
@@ -93,7 +93,7 @@ def _article(described: dict[str, Any], path: str, method: str, each: dict[str, 
 
 
 def _response(described: dict[str, Any], status: str, answer: dict[str, Any]) -> str:
-    known = _resolved(described, answer)
+    known = resolved(described, answer)
     label = f"<b>{status}</b> {_prose(known['description'])}"
     ((kind, content),) = known["content"].items()
     if "$ref" in answer:
@@ -108,12 +108,12 @@ _Member = tuple[str, dict[str, Any], bool, str]
 
 def _members(described: dict[str, Any], schema: dict[str, Any], before: str = "") -> Iterator[_Member]:
     """(name, schema, required, description) of every member, those of members behind them."""
-    known = _resolved(described, schema)
+    known = resolved(described, schema)
     if "items" in known and known["type"] == "array":
         yield from _members(described, known["items"], f"{before}[]")
         return
     for name, member in known.get("properties", {}).items():
-        found = _resolved(described, member)
+        found = resolved(described, member)
         path = f"{before}.{name}" if before else name
         yield path, found, name in known.get("required", ()), found.get("description", "")
         yield from _members(described, found, path)
@@ -139,16 +139,6 @@ def _kind(schema: dict[str, Any]) -> str:
 
 def _example(schema: dict[str, Any]) -> str:
     return "".join(f" <small>Such as <code>{escape(str(each))}</code></small>" for each in schema.get("examples", ()))
-
-
-def _resolved(described: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    found: Any = schema
-    if "$ref" in schema:
-        found = described
-        for step in schema["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-    assert isinstance(found, dict)
-    return found
 
 
 def _prose(text: str) -> str:

@@ -45,15 +45,19 @@ def listed(items: Schema, **more: object) -> Schema:
 
 
 def text(description: str = "", **more: object) -> Schema:
-    return {"type": "string"} | ({"description": description} if description else {}) | more
+    return _typed({"type": "string"}, description, more)
 
 
 def whole(description: str = "", **more: object) -> Schema:
-    return {"type": "integer", "minimum": 0} | ({"description": description} if description else {}) | more
+    return _typed({"type": "integer", "minimum": 0}, description, more)
 
 
 def number(description: str = "") -> Schema:
-    return {"type": "number", "minimum": 0} | ({"description": description} if description else {})
+    return _typed({"type": "number", "minimum": 0}, description, {})
+
+
+def _typed(kind: Schema, description: str, more: Schema) -> Schema:
+    return kind | ({"description": description} if description else {}) | more
 
 
 def enveloped(response: Schema | None, status: int = 200, message: str = "OK") -> Schema:
@@ -136,12 +140,7 @@ _PUSH = closed(
     ),
 )
 
-_OUTCOME = {
-    "type": "object",
-    "properties": {"statusCode": whole(), "message": text(), "response": ref("Push")},
-    "required": ["statusCode", "message"],
-    "additionalProperties": False,
-}
+_OUTCOME = closed({"statusCode": whole(), "message": text(), "response": ref("Push")}, ("response",))
 
 _TIMEBASE = closed({"num": whole(), "den": whole()})
 _TRACK = closed(
