@@ -16,7 +16,8 @@ COMPILE = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11"]
 PROGRAMS = {
     "raw_udp": (("pace.c", "pace.h"), ""),
     "raw_tcp": (("pace.c", "pace.h"), ""),
-    "raw_srt": (("pace.c", "pace.h"), "srt"),
+    "raw_srt": (("pace.c", "pace.h", "srt_callers.c", "srt_callers.h"), "srt"),
+    "relay_srt": (("discard.c", "discard.h", "srt_callers.c", "srt_callers.h"), "srt"),
     "discard_udp": (("discard.c", "discard.h"), ""),
     "discard_ports": (("discard.c", "discard.h"), ""),
     "discard_tcp": (("discard.c", "discard.h", "rtmp_answer.c", "rtmp_answer.h"), ""),

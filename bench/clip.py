@@ -61,26 +61,26 @@ class Clip:
             offset += self.lap_ticks
 
 
-def live_source() -> str:
+def live_source(frames_per_s: int = 25) -> str:
     """Configuration of a stream "live": the server plays the clip itself, again and again."""
-    return f'[[sources]]\nname = "live"\nurl = "{clip_path().as_uri()}?loop=1"\n'
+    return f'[[sources]]\nname = "live"\nurl = "{clip_path(frames_per_s=frames_per_s).as_uri()}?loop=1"\n'
 
 
-def clip_path(video_kbit_per_s: int = 2500) -> Path:
+def clip_path(video_kbit_per_s: int = 2500, frames_per_s: int = 25) -> Path:
     """The clip's file, made with ffmpeg when it is missing."""
     rate = f"{video_kbit_per_s}k"
-    path = OUTPUT / f"clip-720p25-{rate}.mp4"
+    path = OUTPUT / f"clip-720p{frames_per_s}-{rate}.mp4"
     if not path.exists():
         OUTPUT.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new.mp4")
         subprocess.run(
             [
                 *("ffmpeg", "-v", "error", "-nostdin", "-y"),
-                *("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25,noise=alls=12:allf=t"),
+                *("-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate={frames_per_s},noise=alls=12:allf=t"),
                 *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000,aformat=channel_layouts=stereo"),
                 *("-t", str(SECONDS), "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2"),
-                *("-b:v", rate, "-maxrate", rate, "-bufsize", f"{video_kbit_per_s // 2}k", "-g", "25"),
-                *("-keyint_min", "25", "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k", str(fresh)),
+                *("-b:v", rate, "-maxrate", rate, "-bufsize", f"{video_kbit_per_s // 2}k", "-g", str(frames_per_s)),
+                *("-keyint_min", str(frames_per_s), "-sc_threshold", "0", "-c:a", "aac", "-b:a", "128k", str(fresh)),
             ],
             check=True,
         )

@@ -3,8 +3,9 @@
 A publisher of ours stamps each video frame right before the one send that carries it (stamped_publisher.py) and
 publishes over RTMP to a real server; receivers in a process of their own note when each stamp came (stamp_*.c), over
 SRT on the wire.  "direct" is the same publisher connected to the same receiver without a server: what it shows is the
-machine's own, and is in all other figures too.  The clip drifts against the sender's turns, so one push sees every
-distance between frame and turn.
+machine's own, and is in all other figures too.  "libsrt" is one UDP push to a program that gives each datagram to as
+many SRT callers at once (relay_srt.c): what libsrt alone takes on these cores.  The clip drifts against the sender's
+turns, so one push sees every distance between frame and turn.
 
 Lines, on the medians of all rounds: with the most pushes p99 is at most 1.5 intervals and 2 ms, with one push p50 at
 most 0.6 intervals, and every frame comes to everyone.  Exit code 1 when one does not hold.
@@ -35,7 +36,9 @@ from bench.served import QUIET, WORDS, Child, Served, Strangers, child, receivin
 from bench.stamp import PERCENTILES, Window, latencies, read_kept
 
 INTERVAL_MS = {"rtmp": 40, "udp": 20, "srt": 20}  # [sender], as it is by default
-CLASSES = {"rtmp": "tcp", "udp": "udp", "srt": "srt"}
+CLASSES = {"rtmp": "tcp", "udp": "udp", "srt": "srt", "libsrt": "udp"}
+RECEIVERS = {"direct": "stamp_rtmp", "libsrt": "stamp_srt"}
+BESIDE_LIBSRT = 1.1
 SETTLE_S = 4.0  # joins have caught up
 LAST_S = 2.0  # what has not come by then counts as missing
 
@@ -44,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pushes", default="1,100,400", help="numbers with commas between, growing")
-    parser.add_argument("--protocols", default="direct,rtmp,udp,srt")
+    parser.add_argument("--protocols", default="direct,rtmp,udp,srt,libsrt")
     parser.add_argument("--window-s", type=float, default=10.0)
     parser.add_argument("--output", type=Path, help="default bench/results/latency-<commit>.json")
     options = parser.parse_args()
@@ -70,8 +73,7 @@ def _measure(protocol: str, counts: list[int], window_s: float) -> list[dict[str
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         kept, sent = folder / "kept", folder / "sent"
-        wire = "rtmp" if protocol == "direct" else protocol
-        sink, ports = running.enter_context(receiving(f"stamp_{wire}", str(kept)))
+        sink, ports = running.enter_context(receiving(RECEIVERS.get(protocol, f"stamp_{protocol}"), str(kept)))
         if protocol == "direct":
             with _publishing(ports[0], sent) as publisher:
                 windows[1] = _window(window_s, Strangers(publisher.pid, sink.pid))
@@ -80,9 +82,16 @@ def _measure(protocol: str, counts: list[int], window_s: float) -> list[dict[str
             served = running.enter_context(serving(folder, extra=QUIET))
             with _publishing(served.rtmp_port, sent) as publisher:
                 served.until_stream()
-                for count in counts:
-                    _grow(served, protocol, count, ports)
-                    windows[count] = _window(window_s, Strangers(publisher.pid, sink.pid, served.process.pid))
+                ours = [publisher.pid, sink.pid, served.process.pid]
+                for count in counts if protocol != "libsrt" else counts[-1:]:
+                    if protocol == "libsrt":
+                        callers = (str(count), ",".join(map(str, ports)))
+                        relay, into = running.enter_context(receiving("relay_srt", *callers))
+                        ours.append(relay.pid)
+                        _grow(served, "udp", 1, into)
+                    else:
+                        _grow(served, protocol, count, ports)
+                    windows[count] = _window(window_s, Strangers(*ours))
                     windows[count][1]["interval_ms"] = _interval_ms(served, protocol)
                 summary = publisher.stop()
         received = sink.stop()
@@ -155,6 +164,17 @@ def _lines(runs: list[dict[str, Any]], most: int) -> list[Line]:
             if those:
                 found = statistics.median(_of(run, rank) for run in those)
                 lines.append(Line(f"{protocol}, {count} pushes, p{rank}", found, allowed, "ms"))
+    beside = {
+        protocol: statistics.median(
+            _of(run, 99) for run in runs if run["protocol"] == protocol and run["pushes"] == most
+        )
+        for protocol in ("srt", "libsrt")
+        if any(run["protocol"] == protocol for run in runs)
+    }
+    if len(beside) == 2:
+        lines.append(
+            Line(f"srt, {most} pushes, p99 : libsrt's own", beside["srt"] / beside["libsrt"], BESIDE_LIBSRT, "")
+        )
     missing = sum(run["missing"] for run in runs)
     return [*lines, Line("frames that did not come", missing, 0, "frames")]
 

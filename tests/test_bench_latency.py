@@ -89,6 +89,21 @@ def test_stamps_are_found_in_srt(tmp_path: Path) -> None:
     assert summary["senders"] == 2
 
 
+def test_libsrts_own_relay_gives_each_datagram_to_every_caller(tmp_path: Path) -> None:
+    stream = transport_stream()
+    with (
+        receiving("stamp_srt", str(tmp_path / "kept")) as (running, ports),
+        receiving("relay_srt", "3", ",".join(map(str, ports))) as (relay, into),
+    ):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for at in range(0, len(stream), 1316):
+                sender.sendto(stream[at : at + 1316], ("127.0.0.1", into[0]))
+        assert relay.stop()["refused"] == 0
+        summary = running.stop()
+    assert sorted(kept(tmp_path / "kept")) == sorted(STAMPS * 3)
+    assert summary["senders"] == 3
+
+
 @pytest.mark.parametrize("cut", [0, 1, 30, 47, 60])
 def test_stamps_are_found_in_rtmp_wherever_a_read_ends(cut: int, tmp_path: Path) -> None:
     with receiving("stamp_rtmp", str(tmp_path / "kept")) as (running, ports):
