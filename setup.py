@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 SOURCES = Path("ext/pushcast")
 DEBUG = os.environ.get("DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SANITIZE", "")
-LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srttransport", "sinksrt"), ("srt",))
+LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srttransport", "sinksrt"), ("srt",)) | {"tls": ("openssl",)}
 
 
 def pkg_config(package: str, *what: str) -> list[str]:
@@ -25,7 +25,7 @@ def pkg_config(package: str, *what: str) -> list[str]:
         answer = subprocess.run(["pkg-config", *what, package], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SystemExit(
-            f"pushcast needs the development files of '{package}': apt-get install pkg-config libsrt-openssl-dev"
+            f"pushcast needs the development files of '{package}': tools/system-packages build installs them"
         ) from error
     return shlex.split(answer.stdout)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from pushcast import settings as settings_module
 from pushcast.audit import AuditLog
 from pushcast.desired import Desired
 from pushcast.egress import PROTOCOLS, Link
@@ -208,7 +209,7 @@ def settings(push_id: str, url: str, *, stream: str = "s", key: str = "", **more
         target=target,
         url=url,
         stream_key=key,
-        **more,
+        **{"retry": settings_module.DEFAULT_RETRY, **more},
     )  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 from live import until, watched
+from rtmp_peer import SECRET, Script, Served, served
 
 from pushcast.chunk import ChunkReader, write_message
 from pushcast.egress import rtmp
@@ -36,9 +37,8 @@ from pushcast.errors import (
 )
 from pushcast.media import Codec, Container, FeedKey, Track
 from pushcast.rtmp import client
-from pushcast.rtmp.events import Accept, Connect, Event, Publish, Refuse, Start, Unpublish
+from pushcast.rtmp.events import Connect, Event, Refuse, Start, Unpublish
 from pushcast.rtmp.messages import Acknowledgement, UserControl, build
-from pushcast.rtmp.server import ServerConnection
 from pushcast.source import Clock, Source
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
@@ -53,6 +53,8 @@ PARSED = [
     ("rtmp://h/a/b/k3?p=/q/", "", "h", 1935, "a/b", "k3?p=/q/", "rtmp://h/a/b"),
     ("rtmp://[2001:db8::7]:1936/a", "k", "2001:db8::7", 1936, "a", "k", "rtmp://[2001:db8::7]:1936/a"),
     ("rtmp://h", "k", "h", 1935, "", "k", "rtmp://h/"),
+    ("rtmps://h.example/live2", "k", "h.example", 443, "live2", "k", "rtmps://h.example/live2"),
+    ("rtmps://h.example:1936/live2/k4", "", "h.example", 1936, "live2", "k4", "rtmps://h.example:1936/live2"),
 ]
 REFUSED = [
     ("rtmp://", "k", "Could not parse url"),
@@ -64,14 +66,12 @@ REFUSED = [
     ("rtmp://h?x/app", "k", "Could not parse url"),
     ("rtmp://h/onlyapp", "", "Could not parse url"),
     ("rtmp://h", "", "Could not parse url"),
-    ("rtmp://bob:pw9@h/app", "k", "Could not parse url: user and password are not supported for rtmp yet"),
+    ("rtmp://bob@h/app", "k", "Could not parse url: before the host stand user and password"),
     ("http://h/app", "k", "Unsupported protocol"),
     ("srt://h:9", "k", "Unsupported protocol"),
-    ("rtmps://h/app", "k", "Unsupported protocol: rtmps is not available yet, use rtmp"),
     ("rtmp://h/app", "k\n", "Could not parse streamKey"),
     ("rtmp://h/app", "k" * 5000, "Could not parse streamKey"),
 ]
-SECRET = "sEcr3t-key"
 
 
 @pytest.mark.parametrize(("url", "key", "host", "port", "app", "wanted", "tc_url"), PARSED)
@@ -96,63 +96,6 @@ def test_a_target_shows_no_secret() -> None:
 def event_loop_policy() -> uvloop.EventLoopPolicy:
     """The loop that the server runs on."""
     return uvloop.EventLoopPolicy()
-
-
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@contextlib.asynccontextmanager
-async def served(script: Script) -> AsyncIterator[RtmpTarget]:
-    """A server on loopback that does as the script says, and the target that leads there."""
-    failures: list[BaseException] = []
-
-    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await script(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(run, "127.0.0.1", 0)
-    try:
-        yield RtmpProtocol().parse(f"rtmp://127.0.0.1:{server.sockets[0].getsockname()[1]}/app?a={SECRET}", SECRET)
-    finally:
-        server.close()
-    assert not failures
-
-
-class Served:
-    """The server's end of one connection, played with our own server role."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection = ServerConnection(ChunkReader())
-        self.reader = reader
-        self.writer = writer
-
-    async def event(self, kind: type[Event]) -> Event:
-        while True:
-            while (event := self.connection.next_event()) is not None:
-                if isinstance(event, kind):
-                    return event
-            self.writer.write(self.connection.data_to_send())
-            data = await self.reader.read(65536)
-            if not data:
-                raise ConnectionResetError
-            self.connection.receive_data(data)
-
-    async def until_publish(self) -> Publish:
-        await self.event(Connect)
-        self.writer.write(self.connection.send(Accept()))
-        event = await self.event(Publish)
-        assert isinstance(event, Publish)
-        return event
-
-    async def until_live(self) -> None:
-        assert await self.until_publish() == Publish(SECRET, 1)
-        self.writer.write(self.connection.send(Start()))
 
 
 async def connect(target: RtmpTarget) -> RtmpLink:
@@ -331,7 +274,7 @@ async def test_pings_go_out_through_on_control_and_acknowledgements_count() -> N
         live.say_control(Acknowledgement(0xFFFFFF00))
         live.say_control(Acknowledgement(20))
         live.say_control(Acknowledgement(500_020))
-        await until(lambda: link.stats() == {"acked_bytes": 500_020})
+        await until(lambda: link.stats()["acknowledged_bytes"] == 500_020)
 
 
 async def test_a_server_that_closes_is_lost() -> None:

@@ -21,17 +21,17 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "tscheck"],
+    ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "tscheck"],
     ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "mailbox", "verifypsi", "verifypes", "verifyflv"],
-    ["sps", "pes", "muxer", "srtconnector", "srttransport", "overload", "wheel", "verifyts", "verifyrtmp"],
-    ["videoconfig", "verify", "sinks", "cursor", "mediasocket"],
+    ["sps", "pes", "muxer", "srtconnector", "srttransport", "tls", "overload", "wheel", "verifyts", "verifyrtmp"],
+    ["videoconfig", "verify", "sinks", "cursor", "mediasocket", "tlstransport"],
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
     ["source", "sender", "sinkrtmp"],
     ["flvinput"],
 ]
 PYTHON_LAYERS = [
     ["errors", "file_url", "garbage", "turnstile"],
-    ["log", "media", "psi", "login_limit"],
+    ["log", "media", "psi", "login_limit", "retry"],
     ["destinations"],
     ["config_sentence"],
     ["config_types"],
@@ -40,7 +40,7 @@ PYTHON_LAYERS = [
     ["rtmp"],
     ["stream"],
     ["ingest", "egress"],
-    ["settings"],
+    ["settings", "health"],
     ["push"],
     ["timetable"],
     ["scheduler"],

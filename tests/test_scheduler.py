@@ -30,10 +30,12 @@ from live import (
     within,
 )
 
+from pushcast import retry as retry_module
 from pushcast import scheduler as scheduler_module
-from pushcast.errors import Conflict, NotFound, Retry
+from pushcast import settings as settings_module
+from pushcast.errors import Conflict, NotFound
 from pushcast.push import TRANSITIONS, Push, PushState
-from pushcast.scheduler import Backoff
+from pushcast.retry import RetryPolicy
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 
@@ -64,7 +66,9 @@ def to(sink: UdpSink) -> str:
 
 @pytest.fixture
 def fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_BACKOFF_S", {Retry.SOON: (0.02, 0.1), Retry.SLOWLY: (0.2, 0.4)})
+    monkeypatch.setattr(settings_module, "DEFAULT_RETRY", RetryPolicy(0.02, 0.1))
+    monkeypatch.setattr(retry_module, "SLOW_INITIAL_S", 0.2)
+    monkeypatch.setattr(retry_module, "SLOW_MAX_S", 0.4)
 
 
 async def test_a_reserved_push_starts_with_its_stream_and_returns_to_ready(world: Engine, sink: UdpSink) -> None:
@@ -254,22 +258,6 @@ async def test_what_cannot_work_waits_for_another_stream(world: Engine, sink: Ud
     await until(lambda: push.state is PushState.PUSHING)
 
 
-def test_backoff_doubles_between_floor_and_bound() -> None:
-    widest = Backoff(uniform=lambda low, high: high)
-    assert [widest.delay_s(Retry.SOON) for _ in range(7)] == [2, 4, 8, 16, 30, 30, 30]
-    assert widest.failures == 7
-    widest.reset()
-    assert [widest.delay_s(Retry.SLOWLY) for _ in range(5)] == [30, 60, 120, 120, 120]
-    assert widest.delay_s(Retry.NEVER) is None
-    narrowest = Backoff(uniform=lambda low, high: low)
-    assert [narrowest.delay_s(Retry.SOON) for _ in range(3)] == [1, 1, 1]
-    assert [narrowest.delay_s(Retry.SLOWLY) for _ in range(3)] == [15, 15, 15]
-    waits = [wait for _ in range(200) if (wait := Backoff().delay_s(Retry.SOON)) is not None]
-    assert 1 <= min(waits) < 1.2 < 1.8 < max(waits) <= 2, "the jitter is spread over the whole range"
-    for _ in range(5000):
-        assert widest.delay_s(Retry.SOON) is not None
-
-
 @pytest.mark.usefixtures("fast_retries")
 async def test_a_healthy_session_starts_the_backoff_over(world: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     live = LiveStream(world.registry)
@@ -378,7 +366,7 @@ async def _any_order(operations: list[tuple[str, int, str]]) -> None:
     sink = UdpSink()
     urls = {"udp": f"udp://127.0.0.1:{await sink.open()}", "refused": f"tcp://127.0.0.1:{refusing_tcp_port()}"}
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(scheduler_module, "_BACKOFF_S", {Retry.SOON: (0.002, 0.01), Retry.SLOWLY: (0.2, 0.4)})
+    monkeypatch.setattr(settings_module, "DEFAULT_RETRY", RetryPolicy(0.002, 0.01))
     plain_move = Push.move
 
     def watched_move(push: Push, state: PushState, why: str = "") -> None:

@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-ctypedef struct counters_t:     # every word stored and loaded relaxed
+ctypedef struct counters_t:     # every word stored and loaded relaxed; two cache lines, so that neighbours do not share one
     uint64_t sent_bytes          # taken by the transport: media, lead-ins and control
     uint64_t media_bytes         # of these, shared bytes of the ring
     uint64_t sends               # calls that took something
@@ -18,7 +18,7 @@ ctypedef struct counters_t:     # every word stored and loaded relaxed
     uint64_t dropped_packets     # SRT: given up because they had become too late
     uint64_t send_buffer_ms      # SRT: media time that waits for acknowledgement, looked at once a second
     uint64_t send_buffer_allowed_ms   # SRT: what waits longer comes too late for the peer
-    uint64_t spare[1]            # two cache lines a row: neighbours written by different threads do not share one
+    uint64_t blocked_since_ns    # CLOCK_MONOTONIC since when the peer takes nothing, 0 while it takes something
 
 
 @cython.final

@@ -28,7 +28,7 @@ COUNTERS = np.dtype([
     ("dropped_packets", np.uint64),
     ("send_buffer_ms", np.uint64),
     ("send_buffer_allowed_ms", np.uint64),
-    ("spare", np.uint64, (1,)),
+    ("blocked_since_ns", np.uint64),
 ])
 
 cdef enum:
@@ -97,6 +97,7 @@ cdef class CounterTable:
             "dropped_packets": load_relaxed(&row.dropped_packets),
             "send_buffer_ms": load_relaxed(&row.send_buffer_ms),
             "send_buffer_allowed_ms": load_relaxed(&row.send_buffer_allowed_ms),
+            "blocked_since_ns": load_relaxed(&row.blocked_since_ns),
         }
 
     def reset_gap(self, size_t index):

@@ -27,7 +27,6 @@ ctypedef struct cursor_t:
     uint32_t held_slots          # datagrams: slots that less than one datagram has waited
     int64_t max_lag_ticks        # 90 kHz
     int64_t stall_ns
-    int64_t blocked_since_ns     # 0 while the peer takes bytes
     int64_t last_slot_ns
     int64_t drain_until_ns
     uint8_t* private_bytes       # lead-in, control bytes or the rest of a span, to go before anything else; NULL when there are none

@@ -324,7 +324,7 @@ cdef void took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept no
     add_relaxed(&row.sends, 1)
     store_relaxed(&row.refused, cursor.transport.refused)
     store_relaxed(&row.short_sends, cursor.transport.short_sends)
-    cursor.blocked_since_ns = 0
+    store_relaxed(&cursor.row.blocked_since_ns, 0)
     if not ring_intact(cursor.ring, cursor.seq):
         overwritten(cursor, True)
         return
@@ -338,9 +338,9 @@ cdef void blocked(cursor_t* cursor, int code, int64_t now_ns) noexcept nogil:
     store_relaxed(&cursor.row.short_sends, cursor.transport.short_sends)
     if code:
         finish(cursor, code)
-    elif cursor.blocked_since_ns == 0:
-        cursor.blocked_since_ns = now_ns
-    elif now_ns - cursor.blocked_since_ns > cursor.stall_ns:
+    elif cursor.row.blocked_since_ns == 0:
+        store_relaxed(&cursor.row.blocked_since_ns, <uint64_t>now_ns)
+    elif now_ns - <int64_t>cursor.row.blocked_since_ns > cursor.stall_ns:
         finish(cursor, ETIMEDOUT)
 
 
@@ -356,7 +356,7 @@ cdef bint send_private(cursor_t* cursor, int64_t now_ns) noexcept nogil:
     if taken <= 0:
         blocked(cursor, <int>-taken, now_ns)
         return False
-    cursor.blocked_since_ns = 0
+    store_relaxed(&cursor.row.blocked_since_ns, 0)
     cursor.private_at += <size_t>taken
     add_relaxed(&cursor.row.sent_bytes, <size_t>taken)
     if cursor.private_at < cursor.private_size:

@@ -34,10 +34,14 @@ ctypedef struct transport_t:
     uint32_t datagram        # largest datagram in bytes (a multiple of 188), 0 for a byte stream
     uint32_t class_          # CLASS_*
     int fd                   # a system socket, or an SRTSOCKET
+    void* own                # what a subclass's send needs beside it
     # written by the sender thread, read by anybody, relaxed:
     uint32_t gso             # UDP: 1 while the kernel segments
     uint64_t refused         # UDP: ICMP refusals seen; not fatal
     uint64_t short_sends     # sends that took less than was offered
+
+# The kernel takes nothing now; ENOBUFS and ENOMEM are a full device queue, which drains like a full socket.
+cdef bint would_block(int code) noexcept nogil
 
 # Moves over `size` bytes of pieces: *at is the place in *pieces.
 cdef void pass_bytes(iovec** pieces, size_t* at, size_t size) noexcept nogil

@@ -71,7 +71,6 @@ cdef enum:
 
 
 cdef bint would_block(int code) noexcept nogil:
-    """The kernel takes nothing now; ENOBUFS and ENOMEM are a full device queue, which drains like a full socket."""
     return code == EAGAIN or code == EINTR or code == ENOBUFS or code == ENOMEM
 
 

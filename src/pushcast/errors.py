@@ -87,10 +87,18 @@ class RemoteProtocolError(ProtocolError):
 
 
 class Rejected(RemoteProtocolError):
-    """The peer answered no; ``code`` stays 'rejected', str() holds its code and words."""
+    """The peer answered no; ``code`` stays 'rejected', str() holds its code and words.
+
+    ``words`` are the peer's own, never shown as they are; ``redirect`` is the URL that it names instead of itself.
+    """
 
     code = "rejected"
     retry = Retry.SLOWLY
+
+    def __init__(self, message: str, words: str = "", redirect: str = "") -> None:
+        super().__init__(message)
+        self.words = words
+        self.redirect = redirect
 
 
 class TransportError(EngineError, OSError):
@@ -119,6 +127,13 @@ class ResolveError(TransportError):
 
 class ConnectionLost(TransportError):
     code = "connection_lost"
+
+
+class TlsError(TransportError):
+    """TLS says that the peer is not who it should be, or speaks no TLS: only a change here or there helps."""
+
+    code = "tls"
+    retry = Retry.NEVER
 
 
 class Stalled(TransportError):

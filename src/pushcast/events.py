@@ -15,6 +15,7 @@ from functools import cached_property
 
 import orjson
 
+from pushcast.health import Condition, Health
 from pushcast.push import Push, PushState
 from pushcast.scheduler import Scheduler
 
@@ -24,16 +25,17 @@ KEPT = 20_000
 
 @dataclass(frozen=True)
 class Event:
-    """One move.  ``time`` is in seconds since the epoch; ``reason`` is empty when there is nothing to say."""
+    """A move (``kind`` push) or a change of health.  ``time``: seconds since the epoch; ``reason`` may be empty."""
 
     number: int
+    kind: str
     time: float
     vhost: str
     app: str
     push_id: str
     stream: str
-    before: PushState
-    state: PushState
+    before: PushState | Health
+    after: PushState | Health
     reason: str
 
     @cached_property
@@ -46,10 +48,10 @@ class Event:
             "id": self.push_id,
             "stream": self.stream,
             "from": self.before,
-            "to": self.state,
+            "to": self.after,
             "reason": self.reason,
         }
-        return b"id: %d\nevent: push\ndata: %b\n\n" % (self.number, orjson.dumps(data))
+        return b"id: %d\nevent: %b\ndata: %b\n\n" % (self.number, self.kind.encode(), orjson.dumps(data))
 
 
 class Events:
@@ -60,6 +62,7 @@ class Events:
         self._last = time.time_ns() // 1000
         self._waiting: list[asyncio.Future[None]] = []
         scheduler.subscribe(self._on_move)
+        scheduler.subscribe_conditions(self._on_condition)
 
     @property
     def last(self) -> int:
@@ -81,19 +84,26 @@ class Events:
             await waiter
 
     def _on_move(self, push: Push, before: PushState, why: str) -> None:
+        self._keep("push", push, before, push.state, why)
+
+    def _on_condition(self, push: Push, before: Condition) -> None:
+        self._keep("health", push, before.health, push.condition.health, push.condition.reason)
+
+    def _keep(self, kind: str, push: Push, before: PushState | Health, after: PushState | Health, reason: str) -> None:
         settings = push.settings
         self._last += 1
         self._kept.append(
             Event(
                 self._last,
+                kind,
                 time.time(),
                 settings.vhost,
                 settings.app,
                 settings.id,
                 settings.stream_name,
                 before,
-                push.state,
-                why,
+                after,
+                reason,
             )
         )
         waiting, self._waiting = self._waiting, []

@@ -20,11 +20,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.egress.fanout import Attachment, FanOut
@@ -37,6 +38,7 @@ from pushcast.errors import (
     Stalled,
     TransportError,
 )
+from pushcast.health import WELL, Condition, Health, Pulse
 from pushcast.log import Prefixed, logger, printable
 from pushcast.media import FeedKey, select_tracks
 from pushcast.settings import PushSettings
@@ -50,6 +52,7 @@ _log = logger("push")
 
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
+MOVES_KEPT = 20
 CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 
 
@@ -89,6 +92,19 @@ MoveListener = Callable[["Push", PushState, str], None]
 """Told of each move: the push in its new state, the state before, why; called on the event loop, must not raise."""
 
 
+ConditionListener = Callable[["Push", Condition], None]
+"""Told when the health of a session changes: the push, its condition before; on the event loop, must not raise."""
+
+
+class Move(NamedTuple):
+    """A change of state; ``time`` in seconds since the epoch."""
+
+    time: float
+    before: PushState
+    state: PushState
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class LastError:
     """Why a session or a connect failed last; ``time`` in seconds since the epoch."""
@@ -126,12 +142,17 @@ class Push:
         "_finished_time_ms",
         "_interruption",
         "_loss",
+        "_pulse",
         "_session_start_ns",
+        "condition",
         "created_time",
         "finish_time",
+        "gave_up",
         "halt",
+        "history",
         "last_error",
         "next_retry_time",
+        "on_condition",
         "on_move",
         "restart_wanted",
         "retry_count",
@@ -153,9 +174,13 @@ class Push:
         self.finish_time = 0.0
         self.sequence = before.totals.sequence
         self.on_move: MoveListener | None = None
+        self.on_condition: ConditionListener | None = None
+        self.condition = WELL
         self.session_s = 0.0  # how long the last attempt was pushing
         self.retry_count = 0
         self.next_retry_time = 0.0
+        self.gave_up = ""  # why it tries no more, although it failed
+        self.history: deque[Move] = deque(maxlen=MOVES_KEPT)
         self.last_error: LastError | None = None
         self.stop_wanted = False
         self.restart_wanted = False
@@ -163,6 +188,7 @@ class Push:
         self._finished_time_ms = before.totals.sent_time_ms
         self._session_start_ns = 0
         self._attachment: Attachment | None = None
+        self._pulse: Pulse | None = None
         self._interruption: asyncio.Future[None] | None = None
         self._loss: EngineError | None = None  # what the link said when it lost its peer
 
@@ -177,10 +203,12 @@ class Push:
         if state not in TRANSITIONS[self.state]:
             raise LocalProtocolError(f"push {self.settings.id!r}: no move from {self.state.value} to {state.value}")
         before, self.state = self.state, state
+        self.history.append(Move(time.time(), before, state, why))
         match state:
             case PushState.CONNECTING:
                 self.start_time = time.time()
                 self.next_retry_time = 0.0
+                self.gave_up = ""
             case PushState.STOPPING | PushState.READY:
                 self.next_retry_time = 0.0
         level = logging.WARNING if state is PushState.ERROR else logging.INFO
@@ -193,9 +221,12 @@ class Push:
         self.last_error = LastError(error.code, printable(str(error)), time.time())
         self.move(PushState.ERROR, self.last_error.reason)
 
-    def wait_to_retry(self, retry_count: int, delay_s: float | None) -> None:
-        """Note how often it failed in a row and when the next attempt is due; None: not before the stream changes."""
+    def wait_to_retry(self, retry_count: int, delay_s: float | None, gave_up: str) -> None:
+        """Note how often it failed in a row and when the next attempt is due; None: not before something changes."""
         self.retry_count = retry_count
+        self.gave_up = gave_up
+        if gave_up:
+            self._log.warning("gave up: %s; restart it to try again", gave_up)
         self.next_retry_time = time.time() + delay_s if delay_s is not None else 0.0
 
     def stop(self) -> None:
@@ -240,6 +271,42 @@ class Push:
     def overload(self) -> str:
         """Why the link cannot carry what it should; empty while it can."""
         return self._attachment.overload if self._attachment is not None else ""
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """What is to be known of the connection of this session; empty without one."""
+        return self._attachment.described() if self._attachment is not None else {}
+
+    def look(self) -> None:
+        """Hold the session against what its peer has confirmed; nothing happens outside one."""
+        attachment, pulse = self._attachment, self._pulse
+        if attachment is None or pulse is None or self.state is not PushState.PUSHING:
+            return
+        before = self.condition
+        self.condition = pulse.look(attachment.counters(), attachment.seen(), attachment.overload, time.monotonic_ns())
+        if self.condition.health is not before.health:
+            level = logging.INFO if self.condition.health is Health.OK else logging.WARNING
+            self._log.log(level, "%s", f"{self.condition.health}: {self.condition.reason}".removesuffix(": "))
+            if self.on_condition is not None:
+                self.on_condition(self, before)
+
+    def figures(self) -> dict[str, Any]:
+        """What is known of the session in hand, units in the names; empty outside one."""
+        attachment, pulse = self._attachment, self._pulse
+        if attachment is None or pulse is None:
+            return {}
+        counters = attachment.counters()
+        return {
+            "bits_per_s": round(pulse.bits_per_s),
+            "lag_ms": counters.lag_ms,
+            "max_gap_ms": counters.max_gap_ms,
+            "blocked_ms": counters.blocked_ms,
+            "jumps": counters.jumps,
+            "skipped_frames": counters.skipped_spans,
+            "refused_datagrams": counters.refused,
+            "confirmed_time": pulse.confirmed_time,
+            **attachment.stats(),
+        }
 
     @property
     def in_session(self) -> bool:
@@ -327,9 +394,11 @@ class Push:
 
     def _begin_session(self, feed: Feed, link: Link, fanout: FanOut) -> Attachment:
         """Hand the link to a sender."""
-        attachment = fanout.attach(feed, link)
+        attachment = fanout.attach(feed, link, stall_ms=round(self.settings.stall_timeout_s * 1000))
         self._attachment = attachment
         self._session_start_ns = time.monotonic_ns()
+        self._pulse = Pulse(self._session_start_ns)
+        self.condition = WELL
         self.move(PushState.PUSHING)
         return attachment
 
@@ -378,7 +447,7 @@ class Push:
     def _finish(self) -> None:
         """The session is over: its totals join those of the finished ones."""
         sent_bytes, sent_time_ms = self._session_totals()
-        self._attachment = None
+        self._attachment = self._pulse = None
         self._finished_bytes += sent_bytes
         self._finished_time_ms += sent_time_ms
         self.session_s = (time.monotonic_ns() - self._session_start_ns) / 1e9

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import random
-from collections.abc import Callable
 
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import Conflict, EngineError, NotFound, Retry
+from pushcast.health import Condition
 from pushcast.log import logger
-from pushcast.push import Before, Halt, MoveListener, Push, PushState
+from pushcast.push import Before, ConditionListener, Halt, MoveListener, Push, PushState
+from pushcast.retry import Backoff
 from pushcast.settings import PushSettings
 from pushcast.stream import Name, Registry, Stream
 from pushcast.timetable import Timetable
@@ -38,31 +38,6 @@ STARTS_A_TURN = 2
 HEALTHY_S = 60.0  # a session of this length shows that the destination works: the backoff starts over
 CLOSE_DEADLINE_S = 5.0
 
-# Seconds: the shortest wait, and the bound that the doubling stops at.
-_BACKOFF_S = {Retry.SOON: (1.0, 30.0), Retry.SLOWLY: (15.0, 120.0)}
-
-
-class Backoff:
-    """How long to wait before the next attempt: exponential with full jitter above the floor of the error's class."""
-
-    __slots__ = ("_uniform", "failures")
-
-    def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
-        self.failures = 0
-        self._uniform = uniform
-
-    def delay_s(self, retry: Retry) -> float | None:
-        """Count a failure and choose the wait; None: only a change of the stream helps."""
-        self.failures += 1
-        if retry is Retry.NEVER:
-            return None
-        floor_s, cap_s = _BACKOFF_S[retry]
-        # 2 ** 10 times any floor is beyond its cap: the exponent need not grow further.
-        return self._uniform(floor_s, min(cap_s, floor_s * 2.0 ** min(self.failures, 10)))
-
-    def reset(self) -> None:
-        self.failures = 0
-
 
 class Scheduler:
     """All pushes by (vhost, app) and id, and the tasks of those that run.  Subscribes to the registry."""
@@ -77,6 +52,7 @@ class Scheduler:
         self._starts = Turnstile(STARTS_A_TURN)
         self._timetable = Timetable(self._wake, self.halt)
         self._listeners: list[MoveListener] = []
+        self._condition_listeners: list[ConditionListener] = []
         self._closed = False
         # A task keeps the context that it was made in, and that of a request holds the request with its connection.
         self._context = contextvars.copy_context()
@@ -85,6 +61,14 @@ class Scheduler:
     def subscribe(self, listener: MoveListener) -> None:
         """Tell of every move of every push."""
         self._listeners.append(listener)
+
+    def subscribe_conditions(self, listener: ConditionListener) -> None:
+        """Tell whenever the health of a session changes."""
+        self._condition_listeners.append(listener)
+
+    def running(self) -> list[Push]:
+        """Those with a task: they connect, push, or wait for their next attempt."""
+        return list(self._tasks)
 
     def start(self, settings: PushSettings, before: Before | None = None) -> Push:
         """Accept a push; it connects as soon as its stream is live.
@@ -98,6 +82,7 @@ class Scheduler:
             raise Conflict("Duplicate ID")
         push = pushes[settings.id] = Push(settings, before)
         push.on_move = self._on_move
+        push.on_condition = self._on_condition
         self._by_stream.setdefault(settings.stream, set()).add(push)
         self._timetable.enter(push)
         self._wake(push)
@@ -192,6 +177,10 @@ class Scheduler:
         for listener in self._listeners:
             listener(push, before, why)
 
+    def _on_condition(self, push: Push, before: Condition) -> None:
+        for listener in self._condition_listeners:
+            listener(push, before)
+
     async def _drive(self, push: Push) -> None:
         backoff = Backoff()
         try:
@@ -228,8 +217,9 @@ class Scheduler:
 async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: Retry) -> None:
     if push.session_s >= HEALTHY_S:
         backoff.reset()
-    delay_s = backoff.delay_s(failure)
-    push.wait_to_retry(backoff.failures, delay_s)
+    policy = push.settings.retry
+    delay_s = backoff.delay_s(policy, failure)
+    push.wait_to_retry(backoff.failures, delay_s, backoff.gave_up(policy))
     await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
 
 

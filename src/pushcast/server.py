@@ -29,6 +29,7 @@ from pushcast.egress.fanout import FanOut, Pace
 from pushcast.egress.resolve import enforce
 from pushcast.errors import TransportError
 from pushcast.events import Events
+from pushcast.health import look_after
 from pushcast.ingest.file import FileSource
 from pushcast.ingest.pull import Pulls
 from pushcast.ingest.rtmp import RtmpIngest
@@ -76,7 +77,13 @@ async def serve(config: Config) -> None:
         events, statistics = Events(scheduler), Statistics(registry, scheduler)
         desired = Desired(registry, scheduler, store)
         desired.restore()
-        beside = [desired.run(), statistics.run(), garbage.collect_at_times(), *(each.watch() for each in maps)]
+        beside = [
+            desired.run(),
+            statistics.run(),
+            look_after(scheduler.running),
+            garbage.collect_at_times(),
+            *(each.watch() for each in maps),
+        ]
         running.push_async_callback(_cancel, [asyncio.create_task(each) for each in beside])
         ingest = RtmpIngest(registry, config.rtmp.host, config.rtmp.port)
         running.push_async_callback(ingest.close)

@@ -14,10 +14,15 @@ from sys import intern
 from typing import Any
 
 from pushcast.egress import PROTOCOLS, Target
+from pushcast.egress.link import NO_OPTIONS
 from pushcast.egress.resolve import check_request
 from pushcast.errors import InvalidRequest
+from pushcast.retry import DEFAULT as DEFAULT_RETRY
+from pushcast.retry import RetryPolicy, read_retry
 from pushcast.stream import Name
 
+STALL_TIMEOUT_S = 10.0
+STALL_TIMEOUTS_S = (1.0, 600.0)
 LAST_MOMENT = 253402300800.0  # the year 10000, which no clock of ours can write
 TRACK_ID_LIMIT = 1 << 32  # a track id is 32 bits wide, in the ring and on the wire of enhanced RTMP
 
@@ -37,12 +42,17 @@ class PushSettings:
     target: Target = field(repr=False)
     url: str = field(repr=False)
     stream_key: str = field(default="", repr=False)
+    options: Mapping[str, Any] = field(
+        default_factory=lambda: NO_OPTIONS, repr=False
+    )  # members that the protocol alone knows
     variant_names: tuple[str, ...] = ()
     track_ids: tuple[int, ...] = ()
     is_config: bool = False
     start_at: float = 0.0  # seconds since the epoch, 0: at once
     stop_at: float = 0.0  # 0: never
     max_duration_s: float = 0.0  # of pushing, 0: without end
+    retry: RetryPolicy = DEFAULT_RETRY
+    stall_timeout_s: float = STALL_TIMEOUT_S  # a peer that takes nothing for so long is lost
 
     @property
     def stream(self) -> Name:
@@ -57,8 +67,19 @@ class PushSettings:
             "url": self.url,
             "streamKey": self.stream_key,
         }
+        found |= self.options
         times = {"startAt": self.start_at, "stopAt": self.stop_at, "maxDuration": self.max_duration_s}
-        return found | {name: value for name, value in times.items() if value}
+        found |= {name: value for name, value in times.items() if value}
+        return found | self.robustness()
+
+    def robustness(self) -> dict[str, Any]:
+        """Those members about failures that were asked for."""
+        found: dict[str, Any] = {}
+        if self.retry != DEFAULT_RETRY:
+            found["retry"] = self.retry.members()
+        if self.stall_timeout_s != STALL_TIMEOUT_S:
+            found["stallTimeout"] = self.stall_timeout_s
+        return found
 
 
 def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config: bool = False) -> PushSettings:
@@ -76,7 +97,8 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
     url, stream_key = text_member(request, "url").strip(), text_member(request, "streamKey").strip()
     require(("id", push_id), ("stream.name", stream_name), ("url", url))
     url = url.rstrip("/") if not url.endswith("://") else url
-    target = protocol.parse(url, stream_key)
+    options = {name: request[name] for name in protocol.members if request.get(name) is not None} or NO_OPTIONS
+    target = protocol.parse(url, stream_key, options)
     check_request(target.host, target.port)
     return PushSettings(
         id=push_id,
@@ -87,12 +109,15 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
         target=target,
         url=url,
         stream_key=stream_key,
+        options=options,
         variant_names=_names(stream.get("variantNames")),
         track_ids=_ids(stream.get("trackIds")) or _ids(stream.get("tracks")),
         is_config=is_config,
         start_at=_time(request, "startAt"),
         stop_at=_time(request, "stopAt"),
         max_duration_s=_duration_s(request, "maxDuration"),
+        retry=read_retry(request["retry"]) if request.get("retry") is not None else DEFAULT_RETRY,
+        stall_timeout_s=_stall_timeout_s(request),
     )
 
 
@@ -140,6 +165,16 @@ def _duration_s(request: Mapping[str, Any], name: str) -> float:
         return _in_reach(_number(value))
     except (TypeError, ValueError):
         raise InvalidRequest(f"{name}: found {json.dumps(value)[:64]}, allowed: seconds, more than 0") from None
+
+
+def _stall_timeout_s(request: Mapping[str, Any]) -> float:
+    value = request.get("stallTimeout")
+    if value is None:
+        return STALL_TIMEOUT_S
+    low, high = STALL_TIMEOUTS_S
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidRequest(f"stallTimeout: found {json.dumps(value)[:64]}, allowed: {low:g} to {high:g} seconds")
+    return float(value)
 
 
 def _number(value: object) -> float:

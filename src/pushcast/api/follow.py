@@ -1,8 +1,9 @@
 """``GET /v1/events``: what happens to pushes, as it happens (server-sent events, WHATWG HTML 9.2).
 
 ``event: push`` with ``data`` of ``{"time", "vhost", "app", "id", "stream", "from", "to", "reason"}`` for each change of
-state.  ``Last-Event-ID`` (or ``?after=``) goes on behind that number; what is not kept any more is said by one
-``event: gap``, after which the state of all pushes is to be asked for anew.  ``?vhost=`` and ``?app=`` narrow it down.
+state, ``event: health`` with the same for each change of health.  ``Last-Event-ID`` (or ``?after=``) goes on behind
+that number; what is not kept any more is said by one ``event: gap``, after which the state of all pushes is to be asked
+for anew.  ``?vhost=`` and ``?app=`` narrow it down.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Field names, texts and the order of checks are OvenMediaEngine's; where its documentation and its behaviour differ
 (a duplicate id, an array as body), the documentation wins.  Members of a wrong type count as absent and unknown
 members are ignored.  After the documented members a push has ``isConfig`` (true: a rule of the configuration made it),
-and once it has failed ``lastError``, ``retryCount`` (failures in a row, as of the last one) and ``nextRetryTime``
-(while a retry is due).
+in a session ``health`` (health.py), and once it has failed ``lastError``, ``retryCount`` (failures in a row, as of the
+last one), ``nextRetryTime`` (while a retry is due) and ``gaveUp`` (when none is).
 
 A change is answered when it is in the store.
 """
@@ -131,6 +131,16 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
     shown |= {name: iso_time(at) for name, at in times.items() if at}
     if settings.max_duration_s:
         shown["maxDuration"] = settings.max_duration_s
+    shown |= settings.robustness()
+    if push.in_session:
+        shown["health"] = push.condition.health
+        if push.condition.reason:
+            shown["healthReason"] = push.condition.reason
+    shown |= shown_options(settings, reveal=reveal)
+    if settings.target.warnings:
+        shown["warnings"] = settings.target.warnings
+    if connection := push.connection:
+        shown["connection"] = connection
     if overload := push.overload:
         shown["overload"] = overload
     if push.last_error is not None:
@@ -139,6 +149,35 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
         shown["retryCount"] = push.retry_count
         if push.next_retry_time:
             shown["nextRetryTime"] = iso_time(push.next_retry_time)
+        if push.gave_up:
+            shown["gaveUp"] = push.gave_up
+    return shown
+
+
+def details_json(push: Push) -> dict[str, Any]:
+    """What ``"details": true`` adds: ``statistics`` of the session in hand, and the latest moves as ``history``."""
+    figures = {_camel(name): value for name, value in push.figures().items()}
+    confirmed = figures.pop("confirmedTime", 0)
+    if confirmed:
+        figures["lastConfirmedTime"] = iso_time(confirmed)
+    moves = [
+        {"time": iso_time(move.time), "from": move.before, "to": move.state, "reason": move.why}
+        for move in push.history
+    ]
+    return {"statistics": figures, "history": moves}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def shown_options(settings: PushSettings, *, reveal: bool) -> dict[str, Any]:
+    """The members that the protocol alone knows; without ``reveal`` the private key among them is masked."""
+    shown = dict(settings.options)
+    tls = shown.get("tls")
+    if tls and "key" in tls and not reveal:
+        shown["tls"] = {**tls, "key": MASKED}
     return shown
 
 

@@ -2,7 +2,8 @@
 
 OvenMediaEngine knows ``id`` alone: that push, or an empty list.  Beyond it a body may narrow the list down with
 ``ids``, ``state``, ``stream`` and ``protocol`` (each a word or a list of words), and page through it: ``limit`` pushes
-at the most, ``after`` an id.  The order is that of the ids.
+at the most, ``after`` an id.  The order is that of the ids.  With ``"details": true`` each push has its ``statistics``
+and its ``history`` too.
 
 A long list takes several turns of the event loop.  What was stopped before its turn came is left out; what was started
 after the first is not in it.
@@ -18,7 +19,7 @@ from typing import Any
 import orjson
 
 from pushcast.api.body import Json, members
-from pushcast.api.push import push_json
+from pushcast.api.push import details_json, push_json
 from pushcast.errors import InvalidRequest
 from pushcast.push import Push
 from pushcast.scheduler import Scheduler
@@ -38,18 +39,23 @@ FILTERS = {
 async def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json, *, reveal: bool) -> orjson.Fragment:
     """The list as JSON.  :raises InvalidRequest: 400, a filter that is none."""
     asked = members(body)
+    show = _detailed if asked.get("details") is True else push_json
     push_id = text_member(asked, "id")
     if push_id:
         push = scheduler.get(vhost, app, push_id)
-        return orjson.Fragment(orjson.dumps([push_json(push, reveal=reveal)] if push is not None else []))
+        return orjson.Fragment(orjson.dumps([show(push, reveal=reveal)] if push is not None else []))
     left = iter(_chosen(scheduler, vhost, app, asked))
     shown: list[bytes] = []
     while group := list(islice(left, A_TURN)):
         if shown:
             await asyncio.sleep(0)
-        there = [push_json(push, reveal=reveal) for push in group if not push.stop_wanted]
+        there = [show(push, reveal=reveal) for push in group if not push.stop_wanted]
         shown.append(orjson.dumps(there)[1:-1])
     return orjson.Fragment(b"[%b]" % b",".join(filter(None, shown)))
+
+
+def _detailed(push: Push, *, reveal: bool) -> dict[str, Any]:
+    return push_json(push, reveal=reveal) | details_json(push)
 
 
 def _chosen(scheduler: Scheduler, vhost: str, app: str, asked: dict[str, Any]) -> Iterable[Push]:

@@ -138,7 +138,7 @@ def watch(session: Session, push_ids: tuple[str, ...]) -> None:
     place = {"vhost": session.vhost, "app": session.app}
     try:
         for event in follow(session.client, lambda why: note(f"{why}; trying again")):
-            change = _read_change(event.data) if event.name == "push" else {}
+            change = _read_change(event.data) if event.name in ("push", "health") else {}
             if place.items() <= change.items() and (not push_ids or change.get("id") in push_ids):
                 _say_change(session, change)
     except KeyboardInterrupt:

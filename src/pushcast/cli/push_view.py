@@ -70,7 +70,9 @@ def fields(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
         *((title, _time(push.get(member), now)) for member, title in _TIMES),
         ("ends after", f"{push['maxDuration']} s" if push.get("maxDuration") else ""),
         ("made by", "a rule of the configuration" if push.get("isConfig") is True else ""),
-        ("overload", sentence(push.get("overload"), "")),
+        *(("warning", sentence(each)) for each in push.get("warnings") or () if isinstance(each, str)),
+        ("tls", _tls(members(members(push.get("connection")).get("tls")))),
+        ("health", _health(push)),
         *_failure(push, now),
     ]
     return [(name, value) for name, value in found if value]
@@ -122,6 +124,18 @@ def _time(value: object, now: datetime) -> str:
     return shown if shown != NOTHING else ""
 
 
+def _health(push: Mapping[str, Any]) -> str:
+    health, reason = text(push.get("health"), ""), sentence(push.get("healthReason"), "")
+    return f"{health}: {reason}" if reason else health
+
+
+def _tls(connection: Mapping[str, Any]) -> str:
+    if not connection:
+        return ""
+    resumed = ", resumed" if connection.get("resumed") is True else ""
+    return f"{text(connection.get('version'))}, checked by {text(connection.get('verifiedBy'))}{resumed}"
+
+
 def _tracks(stream: Mapping[str, Any]) -> str:
     chosen = [stream.get("variantNames"), stream.get("trackIds")]
     return ", ".join(str(each) for names in chosen if isinstance(names, list) for each in names)
@@ -135,4 +149,5 @@ def _failure(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
     if push.get("retryCount"):
         found.append(("failures", f"{push['retryCount']} in a row"))
     found.append(("next retry", _time(push.get("nextRetryTime"), now)))
+    found.append(("gave up", sentence(push.get("gaveUp"), "")))
     return found

@@ -12,12 +12,13 @@ import asyncio
 import errno
 import os
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pushcast.egress.link import Link
+from pushcast.egress.link import Link, Seen
 from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
 from pushcast.log import logger
 from pushcast.sender import EVENT_LOST, EVENT_OVERLOADED, EVENT_RELEASED, EVENT_RELIEVED, Destination, Sender
@@ -77,6 +78,7 @@ class Counters:
     max_gap_ms: int
     refused: int
     last_send_ns: int
+    blocked_ms: int
 
 
 class Attachment:
@@ -110,6 +112,7 @@ class Attachment:
             max_gap_ms=row["max_gap_ns"] // 1_000_000,
             refused=row["refused"],
             last_send_ns=row["last_send_ns"],
+            blocked_ms=(time.monotonic_ns() - row["blocked_since_ns"]) // 1_000_000 if row["blocked_since_ns"] else 0,
         )
 
     @property
@@ -122,6 +125,18 @@ class Attachment:
             f"{row['send_buffer_ms']} ms of media wait in the send buffer, where {row['send_buffer_allowed_ms']} ms are"
             f" still in time; {row['dropped_packets']} packets were dropped as too late since the connect"
         )
+
+    def seen(self) -> Seen | None:
+        """What the link knows of its peer."""
+        return self._link.seen()
+
+    def stats(self) -> dict[str, int | float]:
+        """The link's own figures."""
+        return self._link.stats()
+
+    def described(self) -> dict[str, Any]:
+        """What the link says of itself."""
+        return self._link.described()
 
     def control(self, data: bytes) -> None:
         """Have the sender write these bytes between two spans; a peer that asks for more than it reads is lost."""

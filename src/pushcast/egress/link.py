@@ -11,9 +11,10 @@ Links stay for hours, and there are hundreds of them: they call back instead of 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pushcast.errors import EngineError
 from pushcast.log import endpoint
@@ -21,6 +22,8 @@ from pushcast.media import Container
 
 if TYPE_CHECKING:
     from pushcast.transport import Transport
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,25 @@ class Target:
     @property
     def endpoint(self) -> str:
         return endpoint(self.host, self.port)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and should be known of, a sentence each."""
+        return ()
+
+
+class Seen(NamedTuple):
+    """What a link knows of its peer: how much it has confirmed, and whether it owes a confirmation of more.
+
+    ``sent``, ``resent`` (again, for it was lost) and ``dropped`` (given up) are in one unit, bytes or packets, as is
+    what was confirmed.
+    """
+
+    confirmed: int
+    waits: bool
+    sent: int
+    resent: int
+    dropped: int
 
 
 class Link:
@@ -82,6 +104,14 @@ class Link:
     def on_overload(self, reason: str) -> None:
         """This link's transport has more to carry than it can, for this reason; empty: no longer."""
 
+    def described(self) -> dict[str, Any]:
+        """What the API shows of the connection and does not change while it lasts; empty when there is nothing."""
+        return {}
+
+    def seen(self) -> Seen | None:
+        """What the peer has confirmed; None where no peer confirms anything, or the connection is gone."""
+        return None
+
     def stats(self) -> dict[str, int | float]:
         """Figures of this protocol alone, units in the names; empty when there are none."""
         return {}
@@ -92,10 +122,12 @@ class Protocol(ABC):
 
     name: ClassVar[str]
     container: ClassVar[Container]
+    members: ClassVar[tuple[str, ...]] = ()
+    """Members of a request that belong to this protocol alone."""
 
     @abstractmethod
-    def parse(self, url: str, stream_key: str) -> Target:
-        """The destination of a request.  Raises InvalidRequest with the text of the API."""
+    def parse(self, url: str, stream_key: str, options: Mapping[str, Any] = NO_OPTIONS) -> Target:
+        """The destination of a request; ``options`` are its ``members``.  Raises InvalidRequest with the API's text."""
 
     @abstractmethod
     async def connect(self, target: Target, bytes_per_s: int) -> Link:

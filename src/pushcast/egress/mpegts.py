@@ -10,11 +10,13 @@ import asyncio
 import errno
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pushcast.egress.link import Link, Protocol, Target
+from pushcast.egress.channel import Channel
+from pushcast.egress.link import NO_OPTIONS, Link, Protocol, Target
 from pushcast.egress.resolve import Address, resolve
 from pushcast.egress.streamlink import StreamLink, set_stream_options
 from pushcast.egress.url import Options, Url, ip_literal, refused, require_port, split_url
@@ -75,15 +77,15 @@ class UdpLink(Link):
 class TcpLink(StreamLink):
     __slots__ = ("_target",)
 
-    def __init__(self, fd: int, target: TcpTarget) -> None:
-        super().__init__(fd)
+    def __init__(self, channel: Channel, target: TcpTarget) -> None:
+        super().__init__(channel)
         self._target = target
 
     @property
     def peer(self) -> str:
         return self._target.endpoint
 
-    def take(self, data: memoryview) -> None:
+    def take(self, data: memoryview | bytes) -> None:
         """The peer has nothing to say: it is read so that its close is noticed."""
 
 
@@ -91,16 +93,16 @@ class MpegtsProtocol(Protocol):
     name: ClassVar[str] = "mpegts"
     container: ClassVar[Container] = Container.MPEGTS
 
-    def parse(self, url: str, stream_key: str) -> UdpTarget | TcpTarget:
+    def parse(self, url: str, stream_key: str, options: Mapping[str, Any] = NO_OPTIONS) -> UdpTarget | TcpTarget:
         """``udp://host:port[?options]`` or ``tcp://host:port[?options]``; the stream key has no use here."""
         parts = split_url(url)
         if parts.scheme not in ("udp", "tcp"):
             raise InvalidRequest("Unsupported protocol")
         if parts.scheme == "tcp" and url.endswith("listen"):
             raise InvalidRequest("Unsupported tcp listen")
-        options = Options(parts.query)
-        target = _parse_udp(parts, options) if parts.scheme == "udp" else _parse_tcp(parts, options)
-        options.log_unknown(parts.scheme)
+        query = Options(parts.query)
+        target = _parse_udp(parts, query) if parts.scheme == "udp" else _parse_tcp(parts, query)
+        query.log_unknown(parts.scheme)
         return target
 
     async def connect(self, target: Target, bytes_per_s: int) -> Link:
@@ -236,7 +238,7 @@ async def _connect_tcp_address(target: TcpTarget, address: Address, bytes_per_s:
     except BaseException:
         tcp.close()
         raise
-    return TcpLink(tcp.detach(), target)
+    return TcpLink(Channel(tcp), target)
 
 
 def _set_tcp_options(tcp: socket.socket, target: TcpTarget, bytes_per_s: int) -> None:

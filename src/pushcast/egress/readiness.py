@@ -54,9 +54,10 @@ class Readiness:
             try:
                 return self.read(fd)
             except BlockingIOError:
-                await self._readable(fd)
+                await self.readable(fd)
 
-    async def _readable(self, fd: int) -> None:
+    async def readable(self, fd: int) -> None:
+        """Wait until a socket that is not watched has something to read."""
         waiter = _Waiter(self.loop.create_future())
         self.add(fd, waiter)
         try:

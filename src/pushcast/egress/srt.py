@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pushcast.egress.link import Link, Protocol, Target
+from pushcast.egress.link import NO_OPTIONS, Link, Protocol, Seen, Target
 from pushcast.egress.multiplexer import Lease, PortKey, Ports
 from pushcast.egress.resolve import Address, resolve
 from pushcast.egress.srt_options import SrtOptions, parse_options
@@ -142,6 +142,18 @@ class SrtLink(Link):
         closed = _close_soon(self.transport.close, self._lease)
         await asyncio.shield(asyncio.wrap_future(closed))
 
+    def seen(self) -> Seen | None:
+        found = self.transport.stats()
+        if not found:
+            return None
+        return Seen(
+            confirmed=int(found["sent_unique_packets"] - found["send_buffer_packets"]),
+            waits=found["send_buffer_packets"] > 0,
+            sent=int(found["sent_packets"]),
+            resent=int(found["retransmitted_packets"]),
+            dropped=int(found["dropped_packets"]),
+        )
+
     def stats(self) -> dict[str, int | float]:
         return self.transport.stats()
 
@@ -183,13 +195,12 @@ class SrtProtocol(Protocol):
         self.ports = Ports()
         self._side: _LoopSide | None = None
 
-    def parse(self, url: str, stream_key: str) -> SrtTarget:
+    def parse(self, url: str, stream_key: str, options: Mapping[str, Any] = NO_OPTIONS) -> SrtTarget:
         """``srt://host:port[?options]``; SRT has no use for the stream key (the stream id is an option)."""
         parts = split_url(url)
         if parts.scheme != "srt":
             raise InvalidRequest("Unsupported protocol")
-        options = parse_options(parts.query)
-        return SrtTarget(parts.host, require_port(parts), options)
+        return SrtTarget(parts.host, require_port(parts), parse_options(parts.query))
 
     async def connect(self, target: Target, bytes_per_s: int) -> Link:
         if not isinstance(target, SrtTarget):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
-from pushcast.egress.link import Link
+from pushcast.egress.channel import Channel
+from pushcast.egress.link import Link, Seen
 from pushcast.egress.readiness import readiness
+from pushcast.egress.tcpinfo import tcp_info
 from pushcast.errors import ConnectionLost, EngineError, Stalled
-from pushcast.transport import TcpTransport
 
 # A peer that takes nothing for so long is gone; the kernel would go on for 15 minutes.
 USER_TIMEOUT_MS = 10_000
@@ -35,13 +37,13 @@ def unsent_bytes(bytes_per_s: int) -> int:
 
 
 class StreamLink(Link):
-    """Owns ``fd``, a connected, non-blocking TCP socket."""
+    """Owns the channel's socket."""
 
-    __slots__ = ("_fd", "lost")
+    __slots__ = ("_channel", "lost")
 
-    def __init__(self, fd: int, message_stream_id: int = 0) -> None:
-        super().__init__(TcpTransport(fd), message_stream_id)
-        self._fd = fd
+    def __init__(self, channel: Channel, message_stream_id: int = 0) -> None:
+        super().__init__(channel.transport(), message_stream_id)
+        self._channel = channel
         self.lost = False
 
     @property
@@ -49,25 +51,46 @@ class StreamLink(Link):
         """What errors call the peer."""
         raise NotImplementedError
 
-    def take(self, data: memoryview) -> None:
+    def described(self) -> dict[str, Any]:
+        return self._channel.described()
+
+    def seen(self) -> Seen | None:
+        if self.transport.closed:
+            return None
+        info = tcp_info(self._channel.fd)
+        waits = info.unacked_segments > 0 or info.notsent_bytes > 0
+        return Seen(info.acked_bytes, waits, info.sent_bytes, info.retransmitted_bytes, 0)
+
+    def stats(self) -> dict[str, int | float]:
+        if self.transport.closed:
+            return {}
+        info = tcp_info(self._channel.fd)
+        return {
+            "rtt_ms": info.rtt_ms,
+            "acked_bytes": info.acked_bytes,
+            "unsent_bytes": info.notsent_bytes,
+            "retransmitted_bytes": info.retransmitted_bytes,
+        }
+
+    def take(self, data: memoryview | bytes) -> None:
         """React to what the peer said; ``data`` is good during the call.  Raises EngineError when it ends the link."""
         raise NotImplementedError
 
     def watch(self) -> None:
-        readiness().add(self._fd, self)
+        readiness().add(self._channel.fd, self)
 
     def unwatch(self) -> None:
         super().unwatch()
-        readiness().remove(self._fd)
+        readiness().remove(self._channel.fd)
 
     def lose(self, error: EngineError) -> None:
         self.lost = True
-        readiness().remove(self._fd)
+        readiness().remove(self._channel.fd)
         super().lose(error)
 
     def on_readable(self) -> None:
         try:
-            data = readiness().read(self._fd)
+            data = self._channel.read()
             if not data:
                 raise ConnectionLost(f"{self.peer} closed the connection while we published")
             self.take(data)

@@ -170,7 +170,12 @@ class ClientConnection(Connection):
         # A known code cannot hold a key, and a short key shall not spoil it.
         said = (code if code in REFUSALS else self._words(code), self._words(info.get("description")))
         words = ": ".join(word for word in said if isinstance(word, str) and word)
-        return Rejected(f"{step}: expected {expected}, got {words or 'an error without words'}")
+        description = info.get("description")
+        return Rejected(
+            f"{step}: expected {expected}, got {words or 'an error without words'}",
+            description if isinstance(description, str) else "",
+            _redirect(info),
+        )
 
     def _words(self, text: amf0.Value) -> str:
         """What the server said, fit for a log line: printable, short, and without what is secret."""
@@ -188,6 +193,15 @@ def _info(command: Command) -> Mapping[str, amf0.Value]:
         if isinstance(value, Mapping) and ("code" in value or "level" in value):
             return value
     return {}
+
+
+def _redirect(info: Mapping[str, amf0.Value]) -> str:
+    """The URL of ``ex: {code: 302, redirect}``, as Adobe's servers and SRS have it."""
+    more = info.get("ex")
+    if not isinstance(more, Mapping) or more.get("code") != 302:
+        return ""
+    url = more.get("redirect")
+    return url if isinstance(url, str) else ""
 
 
 def _secrets_of_query(text: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pushcast.api.pulls import MAX_URLS
+from pushcast.health import Health
 from pushcast.push import Halt, PushState
 
 Schema = dict[str, Any]
@@ -82,26 +83,56 @@ _STREAM_ASKED = asked(
     ("name",),
 )
 
+_TLS_ASKED = asked(
+    {
+        "serverName": text("What the certificate must be for, instead of the URL's host."),
+        "ca": text("Authorities as PEM text, instead of the system's."),
+        "fingerprint": text("SHA-256 of the server's certificate; counts instead of authorities and name."),
+        "certificate": text("PEM text of what is shown to the server, its chain behind it."),
+        "key": text("PEM text of its private key.  Masked for tokens of role `read`."),
+        "insecure": {"type": "boolean", "description": "The server's certificate is not checked."},
+    }
+)
+
+_RETRY_ASKED = {
+    **asked(
+        {
+            "initial": number("Seconds: the shortest wait."),
+            "max": number("Seconds: the longest wait."),
+            "factor": number("By which waits grow."),
+            "jitter": number("The part of a wait that is left to chance, 0 to 1."),
+            "giveUpAfter": whole("Failures in a row, 0: never."),
+        }
+    ),
+    "description": "What happens after a failure.",
+}
+_STALL_TIMEOUT = number("Seconds after which a peer that takes nothing is lost, 1 to 600.")
+
 _PUSH_ASKED = {
     "id": text("Unique in its application.", minLength=1, examples=["platform"]),
     "stream": _STREAM_ASKED,
     "protocol": text("`rtmp`, `srt` or `mpegts`, in any case.", examples=["rtmp"]),
     "url": text(
-        "`rtmp://host[:port]/app`, `srt://host:port?mode=caller&latency=...` or `udp://host:port`, `tcp://host:port`.",
+        "`rtmp://host[:port]/app`, `rtmps://...`, `srt://host:port?mode=caller&latency=...` or `udp://host:port`, `tcp://host:port`.",
         minLength=1,
         examples=["rtmp://live.example.net/app"],
     ),
     "streamKey": text("RTMP alone; the others ignore it.", examples=["0000-1111"]),
+    "tls": {**_TLS_ASKED, "description": "For `rtmps://` alone."},
     "startAt": _MOMENT,
     "stopAt": _MOMENT,
     "maxDuration": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds of pushing."},
+    "retry": _RETRY_ASKED,
+    "stallTimeout": _STALL_TIMEOUT,
 }
 _PUSH_NEEDS = ("id", "stream", "protocol", "url")
+
+_STATE = {"type": "string", "enum": [state.value for state in PushState]}
 
 _PUSH = closed(
     {
         "id": text(),
-        "state": {"type": "string", "enum": [state.value for state in PushState]},
+        "state": _STATE,
         "vhost": text(),
         "app": text(),
         "stream": closed({"name": text(), "trackIds": listed(whole()), "variantNames": listed(text())}),
@@ -122,10 +153,39 @@ _PUSH = closed(
         "startAt": TIME,
         "stopAt": TIME,
         "maxDuration": number("Seconds."),
+        "retry": _RETRY_ASKED,
+        "stallTimeout": _STALL_TIMEOUT,
+        "tls": _TLS_ASKED,
+        "warnings": listed(text(), description="What is allowed and should be known of."),
+        "connection": closed(
+            {
+                "tls": closed(
+                    {
+                        "version": text(examples=["TLSv1.3"]),
+                        "cipher": text(),
+                        "verifiedBy": {"enum": ["authorities and name", "fingerprint", "nothing"]},
+                        "resumed": {"type": "boolean"},
+                    }
+                )
+            },
+            ("tls",),
+        ),
         "overload": text("The destination takes less than the stream."),
+        "health": {"enum": [health.value for health in Health], "description": "While it is `pushing`."},
+        "healthReason": text(),
+        "statistics": {
+            "type": "object",
+            "description": "Of the session in hand, with `details` alone; which there are depends on the protocol.",
+            "additionalProperties": {"type": ["number", "string"]},
+        },
+        "history": listed(
+            closed({"time": TIME, "from": _STATE, "to": _STATE, "reason": text()}),
+            description="The latest changes of state, with `details` alone.",
+        ),
         "lastError": closed({"code": text(), "reason": text(), "time": TIME}),
         "retryCount": whole("Failures in a row."),
         "nextRetryTime": TIME,
+        "gaveUp": text("Why it tries no more: restart or update it."),
     },
     (
         "halted",
@@ -133,10 +193,20 @@ _PUSH = closed(
         "startAt",
         "stopAt",
         "maxDuration",
+        "retry",
+        "stallTimeout",
+        "tls",
+        "warnings",
+        "connection",
         "overload",
+        "health",
+        "healthReason",
+        "statistics",
+        "history",
         "lastError",
         "retryCount",
         "nextRetryTime",
+        "gaveUp",
     ),
 )
 
@@ -281,6 +351,7 @@ SCHEMAS: dict[str, Schema] = {
             "protocol": _WORDS,
             "limit": {"type": "integer", "minimum": 1},
             "after": text("Pushes behind this id."),
+            "details": {"type": "boolean", "description": "`statistics` and `history` too."},
         }
     ),
     "StartPushes": asked({"pushes": listed(ref("StartPush"))}, ("pushes",)),

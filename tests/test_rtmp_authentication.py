@@ -1,0 +1,234 @@
+"""User and password at RTMP servers, against the server's side of both schemes; and servers that send us on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import uvloop
+from rtmp_peer import SECRET, Script, Served, served
+
+from pushcast.egress.rtmp import RtmpProtocol, RtmpTarget
+from pushcast.errors import EngineError, InvalidRequest, Rejected, Retry
+from pushcast.rtmp.authentication import AuthenticationFailed, Credentials
+from pushcast.rtmp.events import Connect, Refuse
+
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
+
+USER, PASSWORD = "studio", "p4ss:w@rd/ü"
+IN_URL = "studio:p4ss%3Aw%40rd%2F%C3%BC"
+REJECTED = "NetConnection.Connect.Rejected"
+
+
+@pytest.fixture
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The loop that the server runs on."""
+    return uvloop.EventLoopPolicy()
+
+
+def md5(text: str) -> hashlib._Hash:
+    return hashlib.md5(text.encode())
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(md5(text).digest()).decode()
+
+
+@dataclass
+class Adobe:
+    """The server's side: a salt for the user, a challenge for the connection; ``opaque`` where a server has one."""
+
+    opaque: str = ""
+    salt: str = "5alt=="
+    challenge: str = "chAll3ng/"
+    queries: list[str] = field(default_factory=list)
+
+    def refusal(self, query: str, app: str) -> str | None:
+        """What is said to a connect with this query; None: it may enter."""
+        self.queries.append(query)
+        given = dict(option.partition("=")[::2] for option in query.split("&"))
+        if given.get("authmod") != "adobe":
+            return "[ AccessManager.Reject ] : [ code=403 need auth; authmod=adobe ] : "
+        if given.get("user") != USER:
+            return "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=nosuchuser&opaque=x"
+        if "response" not in given:
+            more = f"&opaque={self.opaque}" if self.opaque else ""
+            asked = f"?reason=needauth&user={USER}&salt={self.salt}&challenge={self.challenge}{more}"
+            return f"[ AccessManager.Reject ] : [ authmod=adobe ] : {asked}"
+        secret = b64(USER + self.salt + PASSWORD)
+        wanted = b64(secret + (self.opaque or self.challenge) + given["challenge"])
+        if given["response"] != wanted or given.get("opaque", "") != self.opaque:
+            return "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=authfailed"
+        return None
+
+
+@dataclass
+class Limelight:
+    nonce: str = "n0nce"
+    queries: list[str] = field(default_factory=list)
+
+    def refusal(self, query: str, app: str) -> str | None:
+        self.queries.append(query)
+        given = dict(option.partition("=")[::2] for option in query.split("&"))
+        if given.get("authmod") != "llnw":
+            return "[ code=403 need auth; authmod=llnw ]"
+        if given.get("user") != USER:
+            return "[ authmod=llnw ] : ?reason=nosuchuser"
+        if "response" not in given:
+            return f"[ authmod=llnw ] : ?reason=needauth&user={USER}&nonce={self.nonce}"
+        path = app if "/" in app else f"{app}/_definst_"
+        h1, h2 = (md5(text).hexdigest() for text in (f"{USER}:live:{PASSWORD}", f"publish:/{path}"))
+        wanted = md5(f"{h1}:{self.nonce}:{given['nc']}:{given['cnonce']}:auth:{h2}").hexdigest()
+        return None if given["response"] == wanted else "[ authmod=llnw ] : ?reason=authfailed"
+
+
+def guarded(check: Callable[[str, str], str | None]) -> Script:
+    """A server that lets in whom ``check`` does not refuse."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Served(reader, writer)
+        asked = await peer.event(Connect)
+        assert isinstance(asked, Connect)
+        app, _, query = asked.app.partition("?")
+        assert asked.tc_url.partition("?")[2] == query
+        assert PASSWORD not in asked.app + asked.tc_url
+        refusal = check(query, app)
+        if refusal is not None:
+            writer.write(peer.connection.send(Refuse(REJECTED, refusal)))
+            await reader.read(-1)
+            return
+        await peer.let_in()
+        await reader.read(-1)
+
+    return script
+
+
+def to(target: RtmpTarget, user_info: str = "", app: str = "app") -> RtmpTarget:
+    return RtmpProtocol().parse(f"rtmp://{f'{user_info}@' if user_info else ''}127.0.0.1:{target.port}/{app}", SECRET)
+
+
+@pytest.mark.parametrize("app", ["app", "app/instance"])
+@pytest.mark.parametrize("server", [Adobe(), Adobe(opaque="0paqu3="), Limelight()], ids=["adobe", "opaque", "llnw"])
+async def test_a_user_that_the_server_knows(server: Adobe | Limelight, app: str) -> None:
+    server.queries.clear()
+    async with served(guarded(server.refusal)) as target:
+        link = await RtmpProtocol().connect(to(target, IN_URL, app), 0)
+        await link.close()
+    assert [query.partition("&")[0] for query in server.queries] == ["", *[server.queries[1].partition("&")[0]] * 2]
+
+
+@pytest.mark.parametrize("server", [Adobe(), Limelight()], ids=["adobe", "llnw"])
+@pytest.mark.parametrize(
+    ("user_info", "words"),
+    [
+        ("studio:wrong", "the server refuses user and password: the password is wrong"),
+        ("nobody:wrong", "the server refuses user and password: it knows no such user"),
+        ("", "the server asks for a user and a password: rtmp://user:password@host/app"),
+    ],
+)
+async def test_users_that_it_does_not_take(server: Adobe | Limelight, user_info: str, words: str) -> None:
+    async with served(guarded(server.refusal)) as target:
+        with pytest.raises(AuthenticationFailed) as caught:
+            await RtmpProtocol().connect(to(target, user_info), 0)
+    assert str(caught.value) == f"rtmp {target.endpoint}: connect: {words}"
+    assert caught.value.retry is Retry.NEVER
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[ authmod=adobe ]",
+        "[ authmod=adobe ] : ?reason=needauth",
+        "[ authmod=adobe ] : ?reason=needauth&user=u&salt=s&challenge=c",
+        "?reason=needauth&challenge=" + "c" * 60_000,
+        "?reason=" + "x" * 5000,
+        "?reason=needauth&&&=&=x&\x00\xff",
+    ],
+)
+async def test_a_server_that_never_has_enough_is_left(said: str) -> None:
+    asked: list[str] = []
+
+    def never(query: str, app: str) -> str:
+        asked.append(query)
+        return said
+
+    async with served(guarded(never)) as target:
+        with pytest.raises(EngineError):
+            await RtmpProtocol().connect(to(target, IN_URL), 0)
+    assert len(asked) <= 3
+
+
+async def test_any_other_refusal_is_one() -> None:
+    async with served(guarded(lambda query, app: "come back tomorrow")) as target:
+        with pytest.raises(Rejected, match="come back tomorrow") as caught:
+            await RtmpProtocol().connect(to(target, IN_URL), 0)
+    assert caught.value.retry is Retry.SLOWLY
+
+
+def test_user_and_password_in_the_url() -> None:
+    target = RtmpProtocol().parse(f"rtmp://{IN_URL}@h:1940/app/inst", "k")
+    assert target.credentials == Credentials(USER, PASSWORD)
+    assert (target.host, target.port, target.tc_url) == ("h", 1940, "rtmp://h:1940/app/inst")
+    assert PASSWORD not in repr(target)
+    assert "p4ss" not in repr(target)
+
+
+@pytest.mark.parametrize("user_info", ["bob", ":pw9", ""])
+def test_half_of_it(user_info: str) -> None:
+    with pytest.raises(InvalidRequest, match="before the host stand user and password") as caught:
+        RtmpProtocol().parse(f"rtmp://{user_info}@h/app", "k")
+    assert "pw9" not in str(caught.value)
+
+
+def sends_on(url: str, code: float = 302.0) -> Script:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Served(reader, writer)
+        await peer.event(Connect)
+        writer.write(peer.refuse_with(REJECTED, {"code": code, "redirect": url}))
+        await reader.read(-1)
+
+    return script
+
+
+async def live(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await Served(reader, writer).until_live()
+    await reader.read(-1)
+
+
+async def test_a_server_that_sends_us_on() -> None:
+    async with served(live) as there, served(sends_on(f"rtmp://127.0.0.1:{there.port}/app")) as target:
+        link = await RtmpProtocol().connect(target, 0)
+        await link.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1/x", "which is no place to publish to: Unsupported protocol"),
+        ("rtmp://169.254.169.254/app", "which is no place to publish to: "),
+        ("nonsense", "sent on to nowhere, which is no place to publish to"),
+        ("rtmp://user:s3cr3t@127.0.0.1:0/app", "which is no place to publish to: Could not parse url"),
+    ],
+)
+async def test_places_where_we_do_not_go(url: str, words: str) -> None:
+    async with served(sends_on(url)) as target:
+        with pytest.raises(Rejected) as caught:
+            await RtmpProtocol().connect(target, 0)
+    assert words in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
+async def test_a_circle_ends() -> None:
+    urls: list[str] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await sends_on(urls[0])(reader, writer)
+
+    async with served(script) as target:
+        urls.append(f"rtmp://127.0.0.1:{target.port}/app")
+        with pytest.raises(Rejected, match="after 3 other servers"):
+            await RtmpProtocol().connect(target, 0)
