@@ -253,13 +253,6 @@ def test_unknown_options_are_ignored_with_one_line_that_names_them(protocol, cap
     assert not any("secret" in line for line in lines)
 
 
-def test_a_latency_below_a_millisecond_looks_like_a_unit_mistake(protocol, caplog):
-    caplog.set_level(logging.INFO)
-    logging.getLogger("pushcast").propagate = True
-    protocol.parse("srt://192.0.2.4:9710?latency=200", "")
-    assert ["latency is 200 us" in record.getMessage() for record in caplog.records] == [True]
-
-
 @settings(deadline=None, max_examples=300)
 @given(st.text(max_size=60))
 def test_any_url_is_parsed_or_refused(tail):

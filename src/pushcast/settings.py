@@ -75,7 +75,7 @@ class PushSettings:
     def robustness(self) -> dict[str, Any]:
         """Those members about failures that were asked for."""
         found: dict[str, Any] = {}
-        if self.retry != DEFAULT_RETRY:
+        if self.retry is not DEFAULT_RETRY:
             found["retry"] = self.retry.members()
         if self.stall_timeout_s != STALL_TIMEOUT_S:
             found["stallTimeout"] = self.stall_timeout_s

@@ -174,13 +174,14 @@ class Api:
         """Which pages may read the answer, whatever it is; and a line of who changed what."""
         if not request.head:
             return
-        headers = request.headers
         preflight = request.method == "OPTIONS"
-        allowed = self._services.cors.headers(
-            headers.get("origin"), headers.get("access-control-request-headers"), preflight
-        )
-        for name, value in allowed.items():
-            response.headers[name] = value
+        if preflight or self._services.cors:
+            headers = request.headers
+            allowed = self._services.cors.headers(
+                headers.get("origin"), headers.get("access-control-request-headers"), preflight
+            )
+            for name, value in allowed.items():
+                response.headers[name] = value
         if getattr(request.ctx, "action", "") and not getattr(request.ctx, "recorded", False):
             self._record(request, response.status)
 

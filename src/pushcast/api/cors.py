@@ -50,6 +50,10 @@ class Cors:
             else:
                 self._exact.add(parts)
 
+    def __bool__(self) -> bool:
+        """Whether any page may use the API; without one only preflights have headers."""
+        return self._any or bool(self._exact or self._below)
+
     def headers(self, origin: str | None, request_headers: str | None, preflight: bool) -> dict[str, str]:
         """The headers of an answer.
 
@@ -57,7 +61,7 @@ class Cors:
         OPTIONS is ``preflight``; every other one is not, whatever its status: a page may read only what allows it.
         """
         answer: dict[str, str] = {}
-        if preflight or self._any or self._exact or self._below:
+        if preflight or self:
             answer["Vary"] = "Origin"  # an answer to one page must not come out of a cache for another
         if preflight:
             answer["Access-Control-Allow-Methods"] = METHODS

@@ -127,8 +127,10 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
     if push.halt is not None:
         shown["halted"] = push.halt
         shown["paused"] = push.halt is Halt.PAUSED
-    times = {"startAt": settings.start_at, "stopAt": settings.stop_at}
-    shown |= {name: iso_time(at) for name, at in times.items() if at}
+    if settings.start_at:
+        shown["startAt"] = iso_time(settings.start_at)
+    if settings.stop_at:
+        shown["stopAt"] = iso_time(settings.stop_at)
     if settings.max_duration_s:
         shown["maxDuration"] = settings.max_duration_s
     shown |= settings.robustness()
@@ -136,13 +138,14 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
         shown["health"] = push.condition.health
         if push.condition.reason:
             shown["healthReason"] = push.condition.reason
-    shown |= shown_options(settings, reveal=reveal)
-    if settings.target.warnings:
-        shown["warnings"] = settings.target.warnings
-    if connection := push.connection:
-        shown["connection"] = connection
-    if overload := push.overload:
-        shown["overload"] = overload
+        if connection := push.connection:
+            shown["connection"] = connection
+        if overload := push.overload:
+            shown["overload"] = overload
+    if settings.options:
+        shown |= _shown_options(settings, reveal=reveal)
+    if warnings := settings.target.warnings:
+        shown["warnings"] = warnings
     if push.last_error is not None:
         error = push.last_error
         shown["lastError"] = {"code": error.code, "reason": error.reason, "time": iso_time(error.time)}
@@ -152,6 +155,10 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
         if push.gave_up:
             shown["gaveUp"] = push.gave_up
     return shown
+
+
+# Of the members that a protocol alone knows: a private key, and what SRT peers tell each other by.
+_SECRETS = frozenset({"key", "passphrase", "streamId"})
 
 
 def details_json(push: Push) -> dict[str, Any]:
@@ -172,13 +179,14 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-def shown_options(settings: PushSettings, *, reveal: bool) -> dict[str, Any]:
-    """The members that the protocol alone knows; without ``reveal`` the private key among them is masked."""
-    shown = dict(settings.options)
-    tls = shown.get("tls")
-    if tls and "key" in tls and not reveal:
-        shown["tls"] = {**tls, "key": MASKED}
-    return shown
+def _shown_options(settings: PushSettings, *, reveal: bool) -> dict[str, Any]:
+    """The members that the protocol alone knows; without ``reveal`` what is secret among them is masked."""
+    if reveal:
+        return dict(settings.options)
+    return {
+        name: {each: MASKED if each in _SECRETS else value for each, value in member.items()}
+        for name, member in settings.options.items()
+    }
 
 
 def _masked_url(settings: PushSettings) -> str:

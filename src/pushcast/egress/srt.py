@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 from pushcast.egress.link import NO_OPTIONS, Link, Protocol, Seen, Target
 from pushcast.egress.multiplexer import Lease, PortKey, Ports
 from pushcast.egress.resolve import Address, resolve
-from pushcast.egress.srt_options import SrtOptions, parse_options
+from pushcast.egress.srt_members import read_srt_options
+from pushcast.egress.srt_options import SrtOptions
 from pushcast.egress.srt_rejection import rejection
 from pushcast.egress.url import require_port, split_url
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, ResolveError
@@ -48,6 +49,10 @@ _UDP_BUFFER_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True)
 class SrtTarget(Target):
     options: SrtOptions = field(default_factory=SrtOptions, repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.options.warnings
 
 
 def sender_buffers(bytes_per_s: int, latency_ms: int, datagram_bytes: int) -> dict[str, int]:
@@ -190,6 +195,7 @@ class _LoopSide:
 class SrtProtocol(Protocol):
     name: ClassVar[str] = "srt"
     container: ClassVar[Container] = Container.MPEGTS
+    members: ClassVar[tuple[str, ...]] = ("srtOptions",)
 
     def __init__(self) -> None:
         self.ports = Ports()
@@ -200,7 +206,7 @@ class SrtProtocol(Protocol):
         parts = split_url(url)
         if parts.scheme != "srt":
             raise InvalidRequest("Unsupported protocol")
-        return SrtTarget(parts.host, require_port(parts), parse_options(parts.query))
+        return SrtTarget(parts.host, require_port(parts), read_srt_options(options.get("srtOptions"), parts.query))
 
     async def connect(self, target: Target, bytes_per_s: int) -> Link:
         if not isinstance(target, SrtTarget):

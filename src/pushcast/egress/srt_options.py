@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 
 from pushcast.egress.url import Options, ip_literal, refused
 from pushcast.errors import InvalidRequest
-from pushcast.log import logger
-
-_log = logger("egress")
 
 TS_PACKET_BYTES = 188
 DEFAULT_DATAGRAM_BYTES = 7 * TS_PACKET_BYTES
@@ -23,6 +20,8 @@ _HEADER_BYTES = 44  # IPv4, UDP and SRT: what the MSS holds beside the payload
 
 # The handshake carries a latency in 16 bits of milliseconds.
 _MAX_LATENCY_US = 65_535_000
+# Outside of these somebody has taken one unit for another.
+_LEAST_LIKELY_LATENCY_US, _MOST_LIKELY_LATENCY_US = 1_000, 60_000_000
 _MAX_TIMEOUT_US = 600_000_000
 _MAX_INT32 = 2**31 - 1
 _MAX_BYTES_PER_S = 10**12
@@ -76,6 +75,7 @@ class SrtOptions:
     datagram_bytes: int = DEFAULT_DATAGRAM_BYTES
     timeout_s: float | None = None
     adapter: str = ""
+    warnings: tuple[str, ...] = ()
 
     def get(self, name: str) -> int | bytes | None:
         return dict(self.socket).get(name)
@@ -103,7 +103,7 @@ def parse_options(query: str) -> SrtOptions:
         _put(found, option, options.integer(*names, low=low, high=high))
     for names, option in _BOOLEANS:
         _put(found, option, options.boolean(*names))
-    _read_latency(options, found)
+    warnings = _read_latency(options, found)
     timeout_us = _read_timeouts(options, found)
     _read_security(options, found)
     _put(found, "streamid", options.secret("streamid", low=0, high=512))
@@ -118,6 +118,7 @@ def parse_options(query: str) -> SrtOptions:
         datagram_bytes=datagram_bytes,
         timeout_s=None if timeout_us is None else timeout_us / 1_000_000,
         adapter=adapter,
+        warnings=warnings,
     )
 
 
@@ -126,22 +127,27 @@ def _put(found: dict[str, int | bytes], option: str, value: int | bytes | None) 
         found[option] = value
 
 
-def _read_latency(options: Options, found: dict[str, int | bytes]) -> None:
-    """``latency`` sets both directions; the named directions win over it, as in libsrt the later option does."""
-    both = _latency_ms(options, "latency", "tsbpddelay")
-    receiver = _latency_ms(options, "rcvlatency")
-    peer = _latency_ms(options, "peerlatency")
+def _read_latency(options: Options, found: dict[str, int | bytes]) -> tuple[str, ...]:
+    """``latency`` sets both directions; the named directions win over it, as in libsrt the later option does.
+
+    Returns what looks like a mistake in the unit, a sentence each.
+    """
+    warnings: list[str] = []
+
+    def read_ms(*names: str) -> int | None:
+        microseconds = options.duration_us(*names, unit="us", low_us=0, high_us=_MAX_LATENCY_US)
+        if microseconds is None:
+            return None
+        if 0 < microseconds < _LEAST_LIKELY_LATENCY_US:
+            warnings.append(f"{names[0]} is {microseconds} us, less than 1 ms: a bare number counts in microseconds")
+        elif microseconds > _MOST_LIKELY_LATENCY_US:
+            warnings.append(f"{names[0]} is {microseconds / 1e6:g} s: a bare number counts in microseconds")
+        return microseconds // 1_000
+
+    both, receiver, peer = read_ms("latency", "tsbpddelay"), read_ms("rcvlatency"), read_ms("peerlatency")
     _put(found, "rcvlatency", both if receiver is None else receiver)
     _put(found, "peerlatency", both if peer is None else peer)
-
-
-def _latency_ms(options: Options, *names: str) -> int | None:
-    microseconds = options.duration_us(*names, unit="us", low_us=0, high_us=_MAX_LATENCY_US)
-    if microseconds is None:
-        return None
-    if 0 < microseconds < 1_000:
-        _log.warning("srt url: %s is %d us, less than 1 ms: the unit is microseconds", names[0], microseconds)
-    return microseconds // 1_000
+    return tuple(warnings)
 
 
 def _read_timeouts(options: Options, found: dict[str, int | bytes]) -> int | None:

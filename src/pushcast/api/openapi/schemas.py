@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pushcast.api.pulls import MAX_URLS
+from pushcast.egress.srt_members import MEMBERS
 from pushcast.health import Health
 from pushcast.push import Halt, PushState
 
@@ -94,6 +95,8 @@ _TLS_ASKED = asked(
     }
 )
 
+_OF_KIND: dict[type, Schema] = {int: {"type": "integer"}, bool: {"type": "boolean"}, str: {"type": "string"}}
+
 _RETRY_ASKED = {
     **asked(
         {
@@ -108,6 +111,11 @@ _RETRY_ASKED = {
 }
 _STALL_TIMEOUT = number("Seconds after which a peer that takes nothing is lost, 1 to 600.")
 
+_SRT_ASKED = {
+    **asked({name: _OF_KIND[kind] for name, (kind, _, _) in MEMBERS.items()}),
+    "description": "For `srt` alone; they beat those of the URL.",
+}
+
 _PUSH_ASKED = {
     "id": text("Unique in its application.", minLength=1, examples=["platform"]),
     "stream": _STREAM_ASKED,
@@ -119,6 +127,7 @@ _PUSH_ASKED = {
     ),
     "streamKey": text("RTMP alone; the others ignore it.", examples=["0000-1111"]),
     "tls": {**_TLS_ASKED, "description": "For `rtmps://` alone."},
+    "srtOptions": _SRT_ASKED,
     "startAt": _MOMENT,
     "stopAt": _MOMENT,
     "maxDuration": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds of pushing."},
@@ -156,6 +165,7 @@ _PUSH = closed(
         "retry": _RETRY_ASKED,
         "stallTimeout": _STALL_TIMEOUT,
         "tls": _TLS_ASKED,
+        "srtOptions": _SRT_ASKED,
         "warnings": listed(text(), description="What is allowed and should be known of."),
         "connection": closed(
             {
@@ -196,6 +206,7 @@ _PUSH = closed(
         "retry",
         "stallTimeout",
         "tls",
+        "srtOptions",
         "warnings",
         "connection",
         "overload",
