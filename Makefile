@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-api \
+.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-api \
     bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
 
 PYTHON := .venv/bin/python
@@ -65,6 +65,9 @@ bench-latency: .stamp/system-bench .stamp/build
 
 bench-control: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.control
+
+bench-rtmps: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.rtmps
 
 bench-ingest: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.ingest

@@ -202,6 +202,7 @@ async def test_a_session_is_resumed(certificates: Certificates, version: ssl.TLS
     assert resumed == [False, True, True]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 async def test_old_versions_are_refused(certificates: Certificates) -> None:
     tls = server_side(certificates.issued("good"))
     tls.minimum_version = ssl.TLSVersion.TLSv1

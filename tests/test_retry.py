@@ -62,6 +62,15 @@ def test_a_peer_that_says_no_is_not_asked_for_ever() -> None:
     assert backoff.gave_up(DEFAULT) == f"the peer said no {REJECTIONS} times in a row"
 
 
+def test_the_wait_is_for_the_most_hopeful_of_several_destinations() -> None:
+    backoff = shortest()
+    backoff.note(Retry.SOON)
+    assert backoff.delay_s(DEFAULT, Retry.NEVER) == 1
+    backoff.note(Retry.SLOWLY)
+    assert backoff.delay_s(DEFAULT, Retry.NEVER) == 15
+    assert backoff.delay_s(DEFAULT, Retry.NEVER) is None
+
+
 def test_only_rejections_in_a_row_count() -> None:
     backoff = shortest()
     for _ in range(REJECTIONS):

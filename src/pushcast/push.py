@@ -152,6 +152,7 @@ class Push:
         "history",
         "last_error",
         "next_retry_time",
+        "on_backup",
         "on_condition",
         "on_move",
         "restart_wanted",
@@ -176,6 +177,7 @@ class Push:
         self.on_move: MoveListener | None = None
         self.on_condition: ConditionListener | None = None
         self.condition = WELL
+        self.on_backup = 0  # which of the backups it goes to, from 1; 0: to the first destination
         self.session_s = 0.0  # how long the last attempt was pushing
         self.retry_count = 0
         self.next_retry_time = 0.0
@@ -228,6 +230,16 @@ class Push:
         if gave_up:
             self._log.warning("gave up: %s; restart it to try again", gave_up)
         self.next_retry_time = time.time() + delay_s if delay_s is not None else 0.0
+
+    @property
+    def target(self) -> Target:
+        """Where it goes now."""
+        return self.settings.targets[self.on_backup]
+
+    def move_on(self) -> bool:
+        """To the next destination; False when all were tried, and it begins with the first again."""
+        self.on_backup = (self.on_backup + 1) % len(self.settings.targets)
+        return self.on_backup != 0
 
     def stop(self) -> None:
         """Ask whatever runs to end; returns at once."""
@@ -336,7 +348,7 @@ class Push:
         :raises EngineError: the connect or the session failed, and the state is ``error``.
         """
         self.session_s = 0.0
-        self.move(PushState.CONNECTING)
+        self.move(PushState.CONNECTING, f"backup {self.on_backup}" if self.on_backup else "")
         feed: Feed | None = None
         try:
             feed = stream.feed(feed_key(self.settings, stream))
@@ -345,6 +357,7 @@ class Push:
                 return
             interruption = self.interruption(stream)
             attachment = self._begin_session(feed, link, fanout)
+            fail_back = self._fail_back_soon(feed.ring.bytes_per_s)
             try:
                 self._watch(feed, link, attachment)
                 await interruption  # for hours, in hundreds of pushes: this frame and one future are all that waits
@@ -352,6 +365,8 @@ class Push:
                 attachment.abandon()
                 raise
             finally:
+                if fail_back is not None:
+                    fail_back.cancel()
                 link.unwatch()
                 feed.forget(attachment.on_feed_failed)
             await self._end_session(stream, link, attachment)
@@ -390,7 +405,27 @@ class Push:
 
     async def _connect_in_turn(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
         async with connects:
-            return await connect_in_time(self.settings, bytes_per_s)
+            return await connect_in_time(self.settings.protocol, self.target, bytes_per_s)
+
+    def _fail_back_soon(self, bytes_per_s: int) -> asyncio.Task[None] | None:
+        """The task that looks for a way back from a backup; None when there is nothing to look for."""
+        if not self.on_backup or not self.settings.fail_back_s:
+            return None
+        return asyncio.create_task(self._fail_back(bytes_per_s))
+
+    async def _fail_back(self, bytes_per_s: int) -> None:
+        """Try the first destination until it accepts us, then go there."""
+        while True:
+            await asyncio.sleep(self.settings.fail_back_s)
+            try:
+                link = await connect_in_time(self.settings.protocol, self.settings.target, bytes_per_s)
+            except EngineError:
+                continue  # it goes on where it is
+            await self._close(link)
+            self.on_backup = 0
+            self.restart_wanted = True
+            self.interrupt()
+            return
 
     def _begin_session(self, feed: Feed, link: Link, fanout: FanOut) -> Attachment:
         """Hand the link to a sender."""
@@ -425,7 +460,7 @@ class Push:
             return loss
         if self.leaves() or stream.ended.is_set():
             return None
-        return _at(self.settings.target, attachment.lost.result())
+        return _at(self.target, attachment.lost.result())
 
     async def _end_session(self, stream: Stream, link: Link, attachment: Attachment) -> None:
         """Disconnect.  :raises EngineError: why the session failed, if it did."""
@@ -475,12 +510,11 @@ def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
     return FeedKey(container, tuple(track.id for track in tracks))
 
 
-async def connect_in_time(settings: PushSettings, bytes_per_s: int) -> Link:
+async def connect_in_time(protocol: str, target: Target, bytes_per_s: int) -> Link:
     """The accepted link.  :raises EngineError: there is none within CONNECT_DEADLINE_S."""
-    target = settings.target
     try:
         async with asyncio.timeout(CONNECT_DEADLINE_S) as deadline:
-            return await PROTOCOLS[settings.protocol].connect(target, bytes_per_s)
+            return await PROTOCOLS[protocol].connect(target, bytes_per_s)
     except EngineError:
         raise
     except OSError as error:

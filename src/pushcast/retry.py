@@ -85,15 +85,22 @@ def read_retry(member: object) -> RetryPolicy:
 class Backoff:
     """Counts failures in a row and chooses the wait after each."""
 
-    __slots__ = ("_rejections", "_uniform", "failures")
+    __slots__ = ("_most_hopeful", "_rejections", "_uniform", "failures")
 
     def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self.failures = 0
         self._rejections = 0
+        self._most_hopeful = Retry.NEVER
         self._uniform = uniform
+
+    def note(self, retry: Retry) -> None:
+        """A failure behind which another destination is tried at once: the wait is for the most hopeful of them."""
+        self._most_hopeful = min(self._most_hopeful, retry, key=list(Retry).index)
 
     def delay_s(self, policy: RetryPolicy, retry: Retry) -> float | None:
         """Count a failure and choose the wait; None: only a change helps, or it gives up (:meth:`gave_up` says so)."""
+        self.note(retry)
+        retry, self._most_hopeful = self._most_hopeful, Retry.NEVER
         self.failures += 1
         self._rejections = self._rejections + 1 if retry is Retry.SLOWLY else 0
         if retry is Retry.NEVER or self.gave_up(policy):

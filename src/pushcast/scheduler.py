@@ -129,6 +129,7 @@ class Scheduler:
     def replace(self, push: Push, settings: PushSettings) -> None:
         """Go on with other settings of the same push; a session that runs is begun anew with them."""
         push.settings = settings
+        push.on_backup = 0
         self._timetable.enter(push)
         self.restart(push)
         self._wake(push)
@@ -205,6 +206,7 @@ class Scheduler:
                     break
                 if stream.ended.is_set():
                     push.move(PushState.READY, "waiting for the stream")
+                    push.on_backup = 0
                     backoff.reset()
                 elif push.restart_wanted or push.state is not PushState.ERROR:  # the latter: halted, and resumed since
                     push.move(PushState.READY, "connecting anew")
@@ -217,6 +219,9 @@ class Scheduler:
 async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: Retry) -> None:
     if push.session_s >= HEALTHY_S:
         backoff.reset()
+    if push.move_on():
+        backoff.note(failure)
+        return
     policy = push.settings.retry
     delay_s = backoff.delay_s(policy, failure)
     push.wait_to_retry(backoff.failures, delay_s, backoff.gave_up(policy))

@@ -13,6 +13,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
+from pushcast.backups import Backup, read_backups, read_fail_back_s
 from pushcast.egress import PROTOCOLS, Target
 from pushcast.egress.link import NO_OPTIONS
 from pushcast.egress.resolve import check_request
@@ -53,10 +54,17 @@ class PushSettings:
     max_duration_s: float = 0.0  # of pushing, 0: without end
     retry: RetryPolicy = DEFAULT_RETRY
     stall_timeout_s: float = STALL_TIMEOUT_S  # a peer that takes nothing for so long is lost
+    backups: tuple[Backup, ...] = ()
+    fail_back_s: float = 0.0  # how often a push on a backup tries the first destination, 0: never
 
     @property
     def stream(self) -> Name:
         return self.vhost, self.app, self.stream_name
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Where it goes, in the order of trying."""
+        return (self.target, *(backup.target for backup in self.backups))
 
     def members(self) -> dict[str, Any]:
         """The members of a request that asks for the same: what the store keeps.  Keys are in clear in it."""
@@ -70,6 +78,8 @@ class PushSettings:
         found |= self.options
         times = {"startAt": self.start_at, "stopAt": self.stop_at, "maxDuration": self.max_duration_s}
         found |= {name: value for name, value in times.items() if value}
+        if self.backups:
+            found["backupUrls"] = [backup.member() for backup in self.backups]
         return found | self.robustness()
 
     def robustness(self) -> dict[str, Any]:
@@ -79,6 +89,8 @@ class PushSettings:
             found["retry"] = self.retry.members()
         if self.stall_timeout_s != STALL_TIMEOUT_S:
             found["stallTimeout"] = self.stall_timeout_s
+        if self.fail_back_s:
+            found["failBack"] = self.fail_back_s
         return found
 
 
@@ -118,6 +130,8 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
         max_duration_s=_duration_s(request, "maxDuration"),
         retry=read_retry(request["retry"]) if request.get("retry") is not None else DEFAULT_RETRY,
         stall_timeout_s=_stall_timeout_s(request),
+        backups=read_backups(request.get("backupUrls"), protocol, stream_key, options),
+        fail_back_s=read_fail_back_s(request.get("failBack")),
     )
 
 

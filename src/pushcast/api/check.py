@@ -74,7 +74,7 @@ async def _connect(settings: PushSettings, stream: Stream | None) -> tuple[bool,
     rate = stream.source.bytes_per_s if stream is not None else USUAL_BYTES_PER_S
     began = time.monotonic()
     try:
-        link = await connect_in_time(settings, rate)
+        link = await connect_in_time(settings.protocol, settings.target, rate)
     except EngineError as error:
         return False, str(error)
     took_ms = (time.monotonic() - began) * 1000

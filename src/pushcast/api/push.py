@@ -112,7 +112,7 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
             "variantNames": settings.variant_names,
         },
         "protocol": settings.protocol,
-        "url": settings.url if reveal else _masked_url(settings),
+        "url": settings.url if reveal else _masked_url(settings.protocol, settings.url, settings.stream_key),
         "streamKey": settings.stream_key if reveal or not settings.stream_key else MASKED,
         "sentBytes": progress.sent_bytes,
         "sentTime": progress.sent_time_ms,
@@ -142,6 +142,13 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
             shown["connection"] = connection
         if overload := push.overload:
             shown["overload"] = overload
+    if settings.backups:
+        shown["backupUrls"] = [
+            backup.member() if reveal else _masked_url(settings.protocol, backup.url, backup.stream_key or "")
+            for backup in settings.backups
+        ]
+        if push.on_backup:
+            shown["activeBackup"] = push.on_backup
     if settings.options:
         shown |= _shown_options(settings, reveal=reveal)
     if warnings := settings.target.warnings:
@@ -189,7 +196,7 @@ def _shown_options(settings: PushSettings, *, reveal: bool) -> dict[str, Any]:
     }
 
 
-def _masked_url(settings: PushSettings) -> str:
+def _masked_url(protocol: str, url: str, stream_key: str) -> str:
     """An RTMP URL without a key beside it carries the key itself, in its path or its query."""
-    bare = settings.protocol == "rtmp" and (not settings.stream_key or "?" in settings.url)
-    return redact(settings.url, keep_path=not bare)
+    bare = protocol == "rtmp" and (not stream_key or "?" in url)
+    return redact(url, keep_path=not bare)

@@ -63,6 +63,7 @@ def fields(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("tracks", _tracks(stream)),
         ("protocol", text(push.get("protocol"))),
         ("url", shown_url(push)),
+        ("backup", f"number {push['activeBackup']} is in use" if push.get("activeBackup") else ""),
         ("stream key", "set (not shown)" if push.get("streamKey") else ""),
         ("sent", f"{size(push.get('sentBytes'))} in {duration(push.get('sentTime'))}"),
         ("sent in all", f"{size(push.get('totalsentBytes'))} in {duration(push.get('totalsentTime'))}"),

@@ -111,6 +111,12 @@ _RETRY_ASKED = {
 }
 _STALL_TIMEOUT = number("Seconds after which a peer that takes nothing is lost, 1 to 600.")
 
+_BACKUPS = listed(
+    {"anyOf": [text(), asked({"url": text(), "streamKey": text()}, ("url",))]},
+    description="Where it goes, in turn, when the destination before fails.",
+)
+_FAIL_BACK = number("Seconds between two looks, from a backup, at the first destination.")
+
 _SRT_ASKED = {
     **asked({name: _OF_KIND[kind] for name, (kind, _, _) in MEMBERS.items()}),
     "description": "For `srt` alone; they beat those of the URL.",
@@ -133,6 +139,8 @@ _PUSH_ASKED = {
     "maxDuration": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds of pushing."},
     "retry": _RETRY_ASKED,
     "stallTimeout": _STALL_TIMEOUT,
+    "backupUrls": _BACKUPS,
+    "failBack": _FAIL_BACK,
 }
 _PUSH_NEEDS = ("id", "stream", "protocol", "url")
 
@@ -164,6 +172,9 @@ _PUSH = closed(
         "maxDuration": number("Seconds."),
         "retry": _RETRY_ASKED,
         "stallTimeout": _STALL_TIMEOUT,
+        "backupUrls": _BACKUPS,
+        "failBack": _FAIL_BACK,
+        "activeBackup": whole("Which of them it goes to, from 1."),
         "tls": _TLS_ASKED,
         "srtOptions": _SRT_ASKED,
         "warnings": listed(text(), description="What is allowed and should be known of."),
@@ -205,6 +216,9 @@ _PUSH = closed(
         "maxDuration",
         "retry",
         "stallTimeout",
+        "backupUrls",
+        "failBack",
+        "activeBackup",
         "tls",
         "srtOptions",
         "warnings",
