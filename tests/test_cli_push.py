@@ -92,8 +92,8 @@ def test_the_key_need_not_stand_in_the_list_of_processes(
 # (arguments, path, body, response, stdout)
 ACTIONS: list[tuple[list[str], str, Any, Any, str]] = [
     (["push", "stop", "p1"], f"{APP}:stopPush", {"id": "p1"}, None, "p1: stop asked for\n"),
-    (["push", "pause", "p1"], f"{APP}:pausePush", {"id": "p1"}, changed(state="stopping"), "p1: stopping\n"),
-    (["push", "resume", "p1"], f"{APP}:resumePush", {"id": "p1"}, changed(state="ready"), "p1: ready\n"),
+    (["push", "pause", "p1"], f"{APP}:pausePush", {"id": "p1"}, changed(state="stopping"), "p1: pause asked for\n"),
+    (["push", "resume", "p1"], f"{APP}:resumePush", {"id": "p1"}, changed(state="ready"), "p1: resume asked for\n"),
     (["push", "restart", "p1"], f"{APP}:restartPush", {"id": "p1"}, None, "p1: restart asked for\n"),
     (["push", "stop", "p1", "--json"], f"{APP}:stopPush", {"id": "p1"}, None, "null\n"),
     (

@@ -150,7 +150,8 @@ def _act(session: Session, action: str, push_id: str, word: str) -> None:
     if session.as_json:
         say_json(answer)
     else:
-        say(f"{push_id}: {text(members(answer).get('state'), f'{word} asked for')}")
+        # What it says of its state is from before: it takes its time to connect or to disconnect.
+        say(f"{push_id}: {word} asked for")
 
 
 def _outcome(step: Mapping[str, Any]) -> str:
