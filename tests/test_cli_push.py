@@ -56,7 +56,62 @@ STARTS: list[tuple[list[str], dict[str, Any], str]] = [
         },
         "pushcast: the protocol is srt, as the URL begins with srt://\n",
     ),
+    (
+        [
+            *(
+                "p5",
+                "rtmps://h.example/live",
+                "--stream",
+                "gala",
+                "--set",
+                "tls.insecure=true",
+                "--set",
+                "tls.serverName=x",
+            ),
+            *("--set", "retry.max=5", "--set", 'backupUrls=["rtmps://b/live"]', "--set", "note=a=b"),
+        ],
+        {
+            "id": "p5",
+            "stream": {"name": "gala"},
+            "protocol": "rtmp",
+            "url": "rtmps://h.example/live",
+            "tls": {"insecure": True, "serverName": "x"},
+            "retry": {"max": 5},
+            "backupUrls": ["rtmps://b/live"],
+            "note": "a=b",
+        },
+        "pushcast: the protocol is rtmp, as the URL begins with rtmps://\n",
+    ),
 ]
+
+
+@pytest.mark.parametrize("given", ["retry", "=5", ".max=5", "retry.=5", ""])
+def test_settings_that_are_none(api: ApiServer, variables: dict[str, str], given: str) -> None:
+    answer = pushcast(variables, "push", "start", "p", "udp://h:1", "--stream", "s", "--set", given)
+    assert answer.returncode == 2
+    assert "allowed: NAME=VALUE, with dots inside an object" in answer.stderr
+    assert not api.seen
+
+
+def test_a_member_cannot_be_a_value_and_an_object(api: ApiServer, variables: dict[str, str]) -> None:
+    twice = ("--set", "retry=5", "--set", "retry.max=5")
+    answer = pushcast(variables, "push", "start", "p", "udp://h:1", "--stream", "s", *twice)
+    assert answer.returncode == 2
+    assert "found 'retry.max', allowed: NAME=VALUE" in answer.stderr
+
+
+def test_show_with_details(api: ApiServer, variables: dict[str, str]) -> None:
+    more = {
+        "statistics": {"bitsPerS": 2_600_123, "rttMs": 1.25, "lastConfirmedTime": "2026-11-25T18:00:00.000+05:30"},
+        "history": [{"time": "2026-11-25T18:00:00.000+05:30", "from": "ready", "to": "connecting", "reason": ""}],
+    }
+    api.on(":pushes", [changed(**more)])
+    answer = pushcast(variables, "push", "show", "studio", "--details")
+    assert api.seen[0].body == {"id": "studio", "details": True}
+    lines = [line.split(maxsplit=1) for line in answer.stdout.splitlines()]
+    assert ["bitsPerS", "2600123"] in lines
+    assert ["rttMs", "1.25"] in lines
+    assert any(name == "history" and value.endswith("ready -> connecting") for name, value in lines)
 
 
 @pytest.mark.parametrize(("arguments", "body", "said"), STARTS, ids=[body["id"] for _, body, _ in STARTS])

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -182,7 +181,7 @@ class Push:
         self.retry_count = 0
         self.next_retry_time = 0.0
         self.gave_up = ""  # why it tries no more, although it failed
-        self.history: deque[Move] = deque(maxlen=MOVES_KEPT)
+        self.history: tuple[Move, ...] = ()  # thousands of pushes wait, and an empty deque has 600 bytes
         self.last_error: LastError | None = None
         self.stop_wanted = False
         self.restart_wanted = False
@@ -205,7 +204,7 @@ class Push:
         if state not in TRANSITIONS[self.state]:
             raise LocalProtocolError(f"push {self.settings.id!r}: no move from {self.state.value} to {state.value}")
         before, self.state = self.state, state
-        self.history.append(Move(time.time(), before, state, why))
+        self.history = (*self.history[1 - MOVES_KEPT :], Move(time.time(), before, state, why))
         match state:
             case PushState.CONNECTING:
                 self.start_time = time.time()

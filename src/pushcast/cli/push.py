@@ -115,10 +115,11 @@ def list_(session: Session, push_ids: tuple[str, ...], **selection: Any) -> None
 
 @push.command()
 @_push_id
+@click.option("--details", is_flag=True, help="Its statistics and its latest changes of state too.")
 @client_options
-def show(session: Session, push_id: str) -> None:
+def show(session: Session, push_id: str, details: bool) -> None:
     """Everything about one push, but its key."""
-    found = objects(session.act("pushes", {"id": push_id}))
+    found = objects(session.act("pushes", {"id": push_id} | ({"details": True} if details else {})))
     if not found:
         raise Refused(f"Could not find id '{push_id}': [{session.vhost}/{session.app}]")
     if session.as_json:

@@ -75,8 +75,20 @@ def fields(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("tls", _tls(members(members(push.get("connection")).get("tls")))),
         ("health", _health(push)),
         *_failure(push, now),
+        *((name, _figure(value, now)) for name, value in members(push.get("statistics")).items()),
+        *(("history", _move(each, now)) for each in objects(push.get("history"))),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _figure(value: object, now: datetime) -> str:
+    """A number as it is, a time as all times."""
+    return f"{value:g}" if isinstance(value, int | float) and abs(value) < 1e5 else _time(value, now) or str(value)
+
+
+def _move(move: Mapping[str, Any], now: datetime) -> str:
+    said = f"{short_time(move.get('time'), now)}  {text(move.get('from'))} -> {text(move.get('to'))}"
+    return f"{said}  {sentence(move.get('reason'), '')}".rstrip()
 
 
 def change_line(change: Mapping[str, Any], now: datetime) -> str:

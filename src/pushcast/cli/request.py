@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import IO, Any
 
 import click
+import orjson
 
 from pushcast.cli.completion import complete_stream_names
 from pushcast.cli.output import note
@@ -36,6 +37,24 @@ def _read_time(ctx: click.Context, param: click.Parameter, value: str | None) ->
     except (ValueError, OverflowError, OSError) as error:
         allowed = "an ISO 8601 time such as 2031-05-01T20:00 or 2031-05-01T18:00:00Z"
         raise click.BadParameter(f"found {value!r}, allowed: {allowed}") from error
+
+
+def _read_settings(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """The members that they make together; dots in a name lead into an object."""
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        *outer, last = name.split(".")
+        place: Any = found
+        for each in outer:
+            place = place.setdefault(each, {}) if isinstance(place, dict) else None
+        if not equals or not all((*outer, last)) or not isinstance(place, dict):
+            raise click.BadParameter(f"found {name[:40]!r}, allowed: NAME=VALUE, with dots inside an object")
+        try:
+            place[last] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            place[last] = text
+    return found
 
 
 _PARAMETERS = (
@@ -62,6 +81,14 @@ _PARAMETERS = (
     click.option("--start-at", callback=_read_time, metavar="TIME", help="Do not begin before this time."),
     click.option("--stop-at", callback=_read_time, metavar="TIME", help="End at this time."),
     click.option("--max-duration", type=click.IntRange(min=1), metavar="SECONDS", help="End after so long."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        callback=_read_settings,
+        metavar="NAME=VALUE",
+        help="Any other member of the request, such as tls.insecure=true; VALUE is JSON, or else a text.",
+    ),
 )
 
 
@@ -81,6 +108,7 @@ def push_request(command: Callable[..., None]) -> Callable[..., None]:
         start_at: str | None,
         stop_at: str | None,
         max_duration: int | None,
+        settings: dict[str, Any],
         **others: Any,
     ) -> None:
         selected = {"variantNames": list(variants), "trackIds": list(tracks)}
@@ -96,7 +124,7 @@ def push_request(command: Callable[..., None]) -> Callable[..., None]:
             "stopAt": stop_at,
             "maxDuration": max_duration,
         }
-        command(request=request | {name: value for name, value in more.items() if value}, **others)
+        command(request=request | {name: value for name, value in more.items() if value} | settings, **others)
 
     made: Callable[..., None] = with_request
     for parameter in reversed(_PARAMETERS):

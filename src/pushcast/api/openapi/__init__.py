@@ -25,8 +25,8 @@ _ROLES = {
 _ABOUT = (
     "Live streams in, pushes to hundreds of destinations out. The push calls are OvenMediaEngine's.\n\n"
     "Every answer is `{statusCode, message, response}`. HEAD answers as GET does, without a body; a path without a "
-    "method is a path that is not there, 404. A member that is not known is ignored, and one of a wrong type counts "
-    "as absent."
+    "method is a path that is not there, 404. A member that is not known is ignored, and one of OvenMediaEngine's "
+    "that is of a wrong type counts as absent; others must be right."
 )
 
 
