@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -128,7 +129,7 @@ async def test_a_peer_that_stops_reading_is_stalled_and_well_again_when_it_reads
     monkeypatch.setattr(health_module, "LOOK_S", 0.1)
     monkeypatch.setattr(health_module, "STALLED_S", 0.5)
     heard: list[tuple[Health, Condition]] = []
-    world.scheduler.subscribe_conditions(lambda push, before: heard.append((before.health, push.condition)))
+    world.scheduler.subscribe_conditions(lambda push, before, found: heard.append((before.health, found)))
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         live = LiveStream(world.registry)
@@ -138,11 +139,11 @@ async def test_a_peer_that_stops_reading_is_stalled_and_well_again_when_it_reads
         async with live.playing(20_000):
             await until(lambda: push.state is PushState.PUSHING)
             far, _ = server.accept()
-            await until(lambda: push.condition.health is STALLED, 8)
+            await until(lambda: condition(push).health is STALLED, 8)
             assert push.state is PushState.PUSHING
-            assert push.figures()["unsent_bytes"] > 0
+            assert figures(push)["unsent_bytes"] > 0
             far.setblocking(False)
-            await until(lambda: reads(far) and push.condition.health is not STALLED, 8)
+            await until(lambda: reads(far) and condition(push).health is not STALLED, 8)
         looking.cancel()
         far.close()
     assert heard[0][0] is Health.OK
@@ -169,10 +170,19 @@ async def test_a_udp_port_where_nobody_listens_degrades(world: Engine, monkeypat
     push = world.scheduler.start(settings("p", f"udp://127.0.0.1:{port}"))
     async with live.playing():
         await until(lambda: looked(push).health is DEGRADED)
-    assert push.condition.reason == "datagrams are refused: nobody listens there"
-    assert push.figures()["refused_datagrams"] > 0
+    assert condition(push).reason == "datagrams are refused: nobody listens there"
+    assert figures(push)["refused_datagrams"] > 0
 
 
 def looked(push: Push) -> Condition:
     push.look()
-    return push.condition
+    return condition(push)
+
+
+def condition(push: Push) -> Condition:
+    return push.session.condition if push.session is not None else WELL
+
+
+def figures(push: Push) -> dict[str, Any]:
+    assert push.session is not None
+    return push.session.figures()

@@ -42,6 +42,7 @@ PYTHON_LAYERS = [
     ["ingest", "egress"],
     ["backups", "health"],
     ["settings"],
+    ["session"],
     ["push"],
     ["timetable"],
     ["scheduler"],
@@ -55,7 +56,7 @@ PYTHON_LAYERS = [
     ["__main__"],
 ]
 # The extensions stand between the vocabulary and those who carry media.
-TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "push", "server"}
+TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "session", "push", "server"}
 EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "psi", "rtmp"}
 
 

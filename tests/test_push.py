@@ -68,7 +68,7 @@ def tcp_push(peers: Peers, push_id: str = "p") -> Push:
 
 
 async def run(push: Push, live: LiveStream, world: Engine) -> None:
-    await push.run(live.stream, world.fanout, asyncio.Semaphore(1))
+    await push.run(live.stream, world.fanout, asyncio.Semaphore(1), lambda stream: None)
 
 
 # A shortest way into each state, by the table itself.
@@ -324,9 +324,9 @@ async def test_a_place_among_the_connects_is_waited_for_and_given_back(world: En
     connects = asyncio.Semaphore(1)
     mute, port = silent_udp_port()
     dead, alive = Push(settings("dead", f"srt://127.0.0.1:{port}")), tcp_push(peers)
-    first = asyncio.create_task(dead.run(live.stream, world.fanout, connects))
+    first = asyncio.create_task(dead.run(live.stream, world.fanout, connects, lambda stream: None))
     await until(connects.locked)
-    second = asyncio.create_task(alive.run(live.stream, world.fanout, connects))
+    second = asyncio.create_task(alive.run(live.stream, world.fanout, connects, lambda stream: None))
     await asyncio.sleep(0.05)
     assert alive.state is PushState.CONNECTING
     dead.stop()

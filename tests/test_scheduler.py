@@ -159,8 +159,8 @@ async def test_stop_frees_the_id_at_once(world: Engine) -> None:
         live.feed(1)
         await until(lambda: old.progress().sent_bytes)
         live.feed(100, padding_bytes=40_000)
-        assert old._attachment is not None
-        destination = old._attachment._destination
+        assert old.session is not None
+        destination = old.session.attachment._destination
         await until(lambda: destination.counters()["short_sends"])
         world.scheduler.stop("v", "a", "p")
         new = world.scheduler.start(settings("p", url))
@@ -335,8 +335,8 @@ async def test_close_cuts_off_what_does_not_end(
     async def endless(*_: object) -> None:
         await asyncio.Event().wait()
 
-    assert push._attachment is not None
-    monkeypatch.setattr(push._attachment, "release", endless)
+    assert push.session is not None
+    monkeypatch.setattr(push.session.attachment, "release", endless)
     await within(world.scheduler.close(), 1.0)
     assert "1 pushes were cut off" in caplog.text
 

@@ -249,7 +249,7 @@ async def test_a_thousand_pushes_hold_up_nobody(running: Engine, sink: UdpSink) 
         push = Push(settings(f"n{number}", url_of(sink)))
         push.on_move = statistics._push_moved
         push.move(PushState.CONNECTING)
-        push._attachment = real._attachment  # a counter that a sender writes
+        push.session = real.session  # a counter that a sender writes
         push.move(PushState.PUSHING)
     assert statistics.server().connections == 1001
     sampling = asyncio.create_task(statistics.sample())

@@ -61,15 +61,15 @@ TABLE = CounterTable()
 
 
 cdef class Destination:
-    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000)
+    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000, zero_ms=-1)
 
     A cursor on ``ring`` and the socket of ``transport``.  ``start``: "gop" joins at the newest key span, "next" waits
     for the next one.  ``max_lag_ms``: media time behind the head that makes it jump; ``stall_ms``: time without a taken
-    byte that makes it lost (ETIMEDOUT).
+    byte that makes it lost (ETIMEDOUT).  ``zero_ms``: the peer's time zero, -1: its first frame is; see the property.
     """
 
     def __cinit__(self, Ring ring not None, Muxer muxer not None, Transport transport not None, uint32_t message_stream_id=0,
-                  str start="gop", int64_t max_lag_ms=5000, int64_t stall_ms=10000):
+                  str start="gop", int64_t max_lag_ms=5000, int64_t stall_ms=10000, int64_t zero_ms=-1):
         if start not in ("gop", "next"):
             raise ValueError(f"start: found {start!r}, expected 'gop' or 'next'")
         if max_lag_ms <= 0 or stall_ms <= 0:
@@ -90,7 +90,7 @@ cdef class Destination:
         self.c.cursor.lead_in = muxer.lead_in
         self.c.cursor.row = self.table.row(self.row)
         self.c.cursor.peer.message_stream_id = message_stream_id
-        self.c.cursor.peer.zero_ms = -1
+        self.c.cursor.peer.zero_ms = zero_ms
         self.c.cursor.state = CURSOR_WAITING
         self.c.cursor.join_from = 0 if start == "gop" else load_acquire(&ring.c.head)
         self.c.cursor.max_lag_ticks = max_lag_ms * 90
@@ -120,6 +120,13 @@ cdef class Destination:
             raise MemoryError("control bytes")
         if code:
             raise BufferError(f"more than {MAX_SAID_BYTES} bytes of replies wait for a peer that does not read")
+
+    @property
+    def zero_ms(self):
+        """The time that the peer was told to be 0, -1 before it was told any: what another destination on its connection goes on from.  Right once
+        this one was released.
+        """
+        return self.c.cursor.peer.zero_ms
 
     @property
     def sent_bytes(self):

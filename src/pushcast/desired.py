@@ -147,7 +147,7 @@ class Desired:
     def _note(self) -> None:
         """Write the totals of those that are in a session, or were since the last time: thousands may only wait."""
         self._store.note((_key(push.settings), push.totals()) for push in self._sent)
-        self._sent = {push for push in self._sent if push.in_session}
+        self._sent = {push for push in self._sent if push.session is not None}
 
     def _on_move(self, push: Push, before: PushState, why: str) -> None:
         if push.state is PushState.PUSHING and not push.settings.is_config:

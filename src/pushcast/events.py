@@ -86,8 +86,8 @@ class Events:
     def _on_move(self, push: Push, before: PushState, why: str) -> None:
         self._keep("push", push, before, push.state, why)
 
-    def _on_condition(self, push: Push, before: Condition) -> None:
-        self._keep("health", push, before.health, push.condition.health, push.condition.reason)
+    def _on_condition(self, push: Push, before: Condition, found: Condition) -> None:
+        self._keep("health", push, before.health, found.health, found.reason)
 
     def _keep(self, kind: str, push: Push, before: PushState | Health, after: PushState | Health, reason: str) -> None:
         settings = push.settings

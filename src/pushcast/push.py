@@ -27,19 +27,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pushcast.egress import PROTOCOLS, Link, Target
-from pushcast.egress.fanout import Attachment, FanOut
+from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
-    ConnectionLost,
     ConnectTimeout,
     EngineError,
     LocalProtocolError,
     MediaError,
-    Stalled,
     TransportError,
 )
-from pushcast.health import WELL, Condition, Health, Pulse
+from pushcast.health import Condition, Health
 from pushcast.log import Prefixed, logger, printable
 from pushcast.media import FeedKey, select_tracks
+from pushcast.session import Following, Session, close_in_time
 from pushcast.settings import PushSettings
 from pushcast.store import NO_TOTALS, Totals
 from pushcast.stream import Stream
@@ -50,9 +49,7 @@ if TYPE_CHECKING:
 _log = logger("push")
 
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
-DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
 MOVES_KEPT = 20
-CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 
 
 class PushState(StrEnum):
@@ -91,8 +88,8 @@ MoveListener = Callable[["Push", PushState, str], None]
 """Told of each move: the push in its new state, the state before, why; called on the event loop, must not raise."""
 
 
-ConditionListener = Callable[["Push", Condition], None]
-"""Told when the health of a session changes: the push, its condition before; on the event loop, must not raise."""
+ConditionListener = Callable[["Push", Condition, Condition], None]
+"""Told when the health of a session changes: the push, the condition before and now; must not raise."""
 
 
 class Move(NamedTuple):
@@ -136,14 +133,9 @@ class Push:
     """The task that the API knows.  Times are in seconds since the epoch, 0 while unset."""
 
     __slots__ = (
-        "_attachment",
         "_finished_bytes",
         "_finished_time_ms",
         "_interruption",
-        "_loss",
-        "_pulse",
-        "_session_start_ns",
-        "condition",
         "created_time",
         "finish_time",
         "gave_up",
@@ -157,6 +149,7 @@ class Push:
         "restart_wanted",
         "retry_count",
         "sequence",
+        "session",
         "session_s",
         "settings",
         "start_time",
@@ -175,8 +168,8 @@ class Push:
         self.sequence = before.totals.sequence
         self.on_move: MoveListener | None = None
         self.on_condition: ConditionListener | None = None
-        self.condition = WELL
         self.on_backup = 0  # which of the backups it goes to, from 1; 0: to the first destination
+        self.session: Session | None = None  # from the accepted link until it is closed
         self.session_s = 0.0  # how long the last attempt was pushing
         self.retry_count = 0
         self.next_retry_time = 0.0
@@ -187,14 +180,10 @@ class Push:
         self.restart_wanted = False
         self._finished_bytes = before.totals.sent_bytes
         self._finished_time_ms = before.totals.sent_time_ms
-        self._session_start_ns = 0
-        self._attachment: Attachment | None = None
-        self._pulse: Pulse | None = None
         self._interruption: asyncio.Future[None] | None = None
-        self._loss: EngineError | None = None  # what the link said when it lost its peer
 
     @property
-    def _log(self) -> Prefixed:
+    def log(self) -> Prefixed:
         """Made for each line: lines are few, and pushes many."""
         settings = self.settings
         return Prefixed(_log, printable(f"push {settings.vhost}/{settings.app}/{settings.id}"))
@@ -213,7 +202,7 @@ class Push:
             case PushState.STOPPING | PushState.READY:
                 self.next_retry_time = 0.0
         level = logging.WARNING if state is PushState.ERROR else logging.INFO
-        self._log.log(level, "%s%s", state.value, f": {why}" if why else "")
+        self.log.log(level, "%s%s", state.value, f": {why}" if why else "")
         if self.on_move is not None:
             self.on_move(self, before, why)
 
@@ -227,7 +216,7 @@ class Push:
         self.retry_count = retry_count
         self.gave_up = gave_up
         if gave_up:
-            self._log.warning("gave up: %s; restart it to try again", gave_up)
+            self.log.warning("gave up: %s; restart it to try again", gave_up)
         self.next_retry_time = time.time() + delay_s if delay_s is not None else 0.0
 
     @property
@@ -258,17 +247,21 @@ class Push:
         if self._interruption is not None and not self._interruption.done():
             self._interruption.set_result(None)
 
-    def interruption(self, stream: Stream) -> asyncio.Future[None]:
-        """Done as soon as the push must leave this stream: it leaves, the stream ended, or the peer is lost."""
+    def interruption(self, done: bool) -> asyncio.Future[None]:
+        """What the next :meth:`interrupt` resolves; ``done``: it is at once."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.leaves() or stream.ended.is_set():
+        if done:
             future.set_result(None)
         self._interruption = future
         return future
 
+    def must_leave(self, stream: Stream) -> asyncio.Future[None]:
+        """Done as soon as there is nothing to connect for: it leaves, or the stream ended."""
+        return self.interruption(bool(self.leaves()) or stream.ended.is_set())
+
     def progress(self) -> Progress:
         """A snapshot; costs no wait and no lock."""
-        sent_bytes, sent_time_ms = self._session_totals()
+        sent_bytes, sent_time_ms = self.session.totals() if self.session is not None else (0, 0)
         return Progress(
             sent_bytes, sent_time_ms, self._finished_bytes + sent_bytes, self._finished_time_ms + sent_time_ms
         )
@@ -276,74 +269,40 @@ class Push:
     @property
     def total_sent_bytes(self) -> int:
         """Of the progress this one number."""
-        return self._finished_bytes + (self._attachment.sent_bytes if self._attachment is not None else 0)
+        return self._finished_bytes + (self.session.sent_bytes if self.session is not None else 0)
 
     @property
-    def overload(self) -> str:
-        """Why the link cannot carry what it should; empty while it can."""
-        return self._attachment.overload if self._attachment is not None else ""
-
-    @property
-    def connection(self) -> dict[str, Any]:
-        """What is to be known of the connection of this session; empty without one."""
-        return self._attachment.described() if self._attachment is not None else {}
+    def holding(self) -> bool:
+        """Its stream is gone, and its connection waits for the next one."""
+        return self.session is not None and self.session.holding
 
     def look(self) -> None:
         """Hold the session against what its peer has confirmed; nothing happens outside one."""
-        attachment, pulse = self._attachment, self._pulse
-        if attachment is None or pulse is None or self.state is not PushState.PUSHING:
+        session = self.session
+        if session is None or self.state is not PushState.PUSHING:
             return
-        before = self.condition
-        self.condition = pulse.look(attachment.counters(), attachment.seen(), attachment.overload, time.monotonic_ns())
-        if self.condition.health is not before.health:
-            level = logging.INFO if self.condition.health is Health.OK else logging.WARNING
-            self._log.log(level, "%s", f"{self.condition.health}: {self.condition.reason}".removesuffix(": "))
+        before = session.look()
+        found = session.condition
+        if found.health is not before.health:
+            level = logging.INFO if found.health is Health.OK else logging.WARNING
+            self.log.log(level, "%s", f"{found.health}: {found.reason}".removesuffix(": "))
             if self.on_condition is not None:
-                self.on_condition(self, before)
-
-    def figures(self) -> dict[str, Any]:
-        """What is known of the session in hand, units in the names; empty outside one."""
-        attachment, pulse = self._attachment, self._pulse
-        if attachment is None or pulse is None:
-            return {}
-        counters = attachment.counters()
-        return {
-            "bits_per_s": round(pulse.bits_per_s),
-            "lag_ms": counters.lag_ms,
-            "max_gap_ms": counters.max_gap_ms,
-            "blocked_ms": counters.blocked_ms,
-            "jumps": counters.jumps,
-            "skipped_frames": counters.skipped_spans,
-            "refused_datagrams": counters.refused,
-            "confirmed_time": pulse.confirmed_time,
-            **attachment.stats(),
-        }
-
-    @property
-    def in_session(self) -> bool:
-        """It is connected, or disconnecting: its totals still grow."""
-        return self._attachment is not None
+                self.on_condition(self, before, found)
 
     def pushing_s(self) -> float:
         """How long it has been pushing, in all sessions."""
-        session_ns = time.monotonic_ns() - self._session_start_ns if self.in_session else 0
-        return self._finished_time_ms / 1e3 + session_ns / 1e9
+        return self._finished_time_ms / 1e3 + (self.session.lasted_s if self.session is not None else 0)
 
     def totals(self) -> Totals:
         """What the store keeps of it."""
         progress = self.progress()
         return Totals(self.sequence, progress.total_sent_bytes, progress.total_sent_time_ms)
 
-    def _session_totals(self) -> tuple[int, int]:
-        if self._attachment is None:
-            return 0, 0
-        counters = self._attachment.counters()
-        return counters.sent_bytes, max(0, (counters.last_send_ns - self._session_start_ns) // 1_000_000)
-
-    async def run(self, stream: Stream, fanout: FanOut, connects: asyncio.Semaphore) -> None:
+    async def run(self, stream: Stream, fanout: FanOut, connects: asyncio.Semaphore, following: Following) -> Stream:
         """Connect and push until stop is wanted or the stream ends, then disconnect; the caller moves on from there.
 
-        ``connects`` bounds how many connects are under way at once.
+        ``connects`` bounds how many connects are under way at once.  Returns the stream that it pushed last: a session
+        that holds its connection goes on with the next one.
         :raises EngineError: the connect or the session failed, and the state is ``error``.
         """
         self.session_s = 0.0
@@ -353,33 +312,46 @@ class Push:
             feed = stream.feed(feed_key(self.settings, stream))
             link = await self._connect(stream, feed.ring.bytes_per_s, connects)
             if link is None:
-                return
-            interruption = self.interruption(stream)
-            attachment = self._begin_session(feed, link, fanout)
-            fail_back = self._fail_back_soon(feed.ring.bytes_per_s)
+                return stream
+            self.session = session = Session(self, stream, feed, link, fanout)
+            feed = None
             try:
-                self._watch(feed, link, attachment)
-                await interruption  # for hours, in hundreds of pushes: this frame and one future are all that waits
-            except BaseException:
-                attachment.abandon()
-                raise
+                await self._push(session, following)
             finally:
-                if fail_back is not None:
-                    fail_back.cancel()
-                link.unwatch()
-                feed.forget(attachment.on_feed_failed)
-            await self._end_session(stream, link, attachment)
+                session.give_back()
+            return session.stream
         except EngineError as error:
             self._fail_once(error)
             raise
         except Exception as error:
-            self._log.exception("unexpected error")
+            self.log.exception("unexpected error")
             unexpected = EngineError(f"internal error: {type(error).__name__}")
             self._fail_once(unexpected)
             raise unexpected from error
         finally:
             if feed is not None:
                 stream.release(feed)
+
+    async def _push(self, session: Session, following: Following) -> None:
+        """From the first frame to the closed link.  :raises EngineError: why the session failed, if it did."""
+        self.move(PushState.PUSHING)
+        fail_back = self._fail_back_soon(session.stream.source.bytes_per_s)
+        try:
+            error = await session.run(lambda stream: feed_key(self.settings, stream), following)
+        finally:
+            if fail_back is not None:
+                fail_back.cancel()
+        if error is None:
+            self.move(PushState.STOPPING, self.leaves() or "the stream ended")
+        else:
+            self.fail(error)
+        try:
+            await session.release(wanted=error is None)
+        finally:
+            self._finish(session)
+        await session.close(wanted=error is None)
+        if error is not None:
+            raise error
 
     def _fail_once(self, error: EngineError) -> None:
         """A session that broke has said so already, and one that failed to disconnect is stopping all the same."""
@@ -389,7 +361,7 @@ class Push:
     async def _connect(self, stream: Stream, bytes_per_s: int, connects: asyncio.Semaphore) -> Link | None:
         """The accepted link, or None when the push was interrupted first."""
         connect = asyncio.create_task(self._connect_in_turn(bytes_per_s, connects))
-        waited: set[asyncio.Future[Any]] = {connect, self.interruption(stream)}
+        waited: set[asyncio.Future[Any]] = {connect, self.must_leave(stream)}
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -399,7 +371,7 @@ class Push:
             return connect.result()
         await asyncio.wait({connect})
         if not connect.cancelled() and connect.exception() is None:
-            await self._close(connect.result())  # it was accepted in the very moment of the interruption
+            await close_in_time(connect.result(), self.log)  # it was accepted in the very moment of the interruption
         return None
 
     async def _connect_in_turn(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
@@ -420,80 +392,21 @@ class Push:
                 link = await connect_in_time(self.settings.protocol, self.settings.target, bytes_per_s)
             except EngineError:
                 continue  # it goes on where it is
-            await self._close(link)
+            await close_in_time(link, self.log)
             self.on_backup = 0
             self.restart_wanted = True
             self.interrupt()
             return
 
-    def _begin_session(self, feed: Feed, link: Link, fanout: FanOut) -> Attachment:
-        """Hand the link to a sender."""
-        attachment = fanout.attach(feed, link, stall_ms=round(self.settings.stall_timeout_s * 1000))
-        self._attachment = attachment
-        self._session_start_ns = time.monotonic_ns()
-        self._pulse = Pulse(self._session_start_ns)
-        self.condition = WELL
-        self.move(PushState.PUSHING)
-        return attachment
-
-    def _watch(self, feed: Feed, link: Link, attachment: Attachment) -> None:
-        """Have whatever ends the session interrupt the push."""
-        attachment.lost.add_done_callback(self._on_detached)
-        feed.on_failure(attachment.on_feed_failed)
-        link.on_control = attachment.control
-        link.on_lost = self._on_lost
-        link.watch()
-
-    def _on_lost(self, error: EngineError) -> None:
-        self._loss = error
-        self.interrupt()
-
-    def _on_detached(self, _: asyncio.Future[EngineError]) -> None:
-        self.interrupt()
-
-    def _failure(self, stream: Stream, attachment: Attachment) -> EngineError | None:
-        """Why the session ended; None when that was wanted."""
-        # What the peer says is better to know than what the socket then says.  Raised, it would keep its frames here.
-        loss, self._loss = self._loss, None
-        if loss is not None:
-            return loss
-        if self.leaves() or stream.ended.is_set():
-            return None
-        return _at(self.target, attachment.lost.result())
-
-    async def _end_session(self, stream: Stream, link: Link, attachment: Attachment) -> None:
-        """Disconnect.  :raises EngineError: why the session failed, if it did."""
-        error = self._failure(stream, attachment)
-        if error is None:
-            self.move(PushState.STOPPING, self.leaves() or "the stream ended")
-        else:
-            self.fail(error)
-        try:
-            await attachment.release(b"" if error else link.final(), DRAIN_MS)
-        finally:
-            self._finish()
-        if error is None:
-            await link.farewell()
-        await self._close(link)
-        if error is not None:
-            raise error
-
-    def _finish(self) -> None:
+    def _finish(self, session: Session) -> None:
         """The session is over: its totals join those of the finished ones."""
-        sent_bytes, sent_time_ms = self._session_totals()
-        self._attachment = self._pulse = None
+        sent_bytes, sent_time_ms = session.totals()
+        self.session = None
         self._finished_bytes += sent_bytes
         self._finished_time_ms += sent_time_ms
-        self.session_s = (time.monotonic_ns() - self._session_start_ns) / 1e9
+        self.session_s = session.lasted_s
         self.finish_time = time.time()
         self.sequence += 1
-
-    async def _close(self, link: Link) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_DEADLINE_S):
-                await link.close()
-        except TimeoutError:
-            self._log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
 
 
 def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
@@ -521,8 +434,3 @@ async def connect_in_time(protocol: str, target: Target, bytes_per_s: int) -> Li
             late = f"{target.endpoint} has not accepted us within {CONNECT_DEADLINE_S:g} s"
             raise ConnectTimeout(late) from None
         raise TransportError(f"{target.endpoint}: {error.strerror or type(error).__name__}") from error
-
-
-def _at(target: Target, error: EngineError) -> EngineError:
-    """What a sender tells of a socket, with the name of the peer."""
-    return type(error)(f"{target.endpoint}: {error}") if isinstance(error, ConnectionLost | Stalled) else error

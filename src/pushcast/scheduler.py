@@ -144,7 +144,10 @@ class Scheduler:
 
     def stream_started(self, stream: Stream) -> None:
         for push in self._by_stream.get(stream.key, ()):
-            self._wake(push)
+            if push.holding:
+                push.interrupt()
+            else:
+                self._wake(push)
 
     def stream_ended(self, stream: Stream) -> None:
         for push in self._by_stream.get(stream.key, ()):
@@ -178,9 +181,13 @@ class Scheduler:
         for listener in self._listeners:
             listener(push, before, why)
 
-    def _on_condition(self, push: Push, before: Condition) -> None:
+    def _following(self, stream: Stream) -> Stream | None:
+        """The live stream of the same name."""
+        return self._registry.get(*stream.key)
+
+    def _on_condition(self, push: Push, before: Condition, found: Condition) -> None:
         for listener in self._condition_listeners:
-            listener(push, before)
+            listener(push, before, found)
 
     async def _drive(self, push: Push) -> None:
         backoff = Backoff()
@@ -197,7 +204,7 @@ class Scheduler:
                 failure: Retry | None = None
                 push.restart_wanted = False
                 try:
-                    await push.run(stream, self._fanout, self._connects)
+                    stream = await push.run(stream, self._fanout, self._connects, self._following)
                 except EngineError as error:
                     failure = error.retry  # the error itself would keep the frames of its session while we wait
                 if failure is not None:
@@ -225,7 +232,7 @@ async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: 
     policy = push.settings.retry
     delay_s = backoff.delay_s(policy, failure)
     push.wait_to_retry(backoff.failures, delay_s, backoff.gave_up(policy))
-    await asyncio.wait({push.interruption(stream)}, timeout=delay_s)
+    await asyncio.wait({push.must_leave(stream)}, timeout=delay_s)
 
 
 def _end(push: Push) -> None:

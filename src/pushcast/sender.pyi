@@ -31,7 +31,12 @@ class Destination:
         start: Literal["gop", "next"] = "gop",
         max_lag_ms: int = 5000,
         stall_ms: int = 10000,
+        zero_ms: int = -1,
     ) -> None: ...
+    @property
+    def zero_ms(self) -> int:
+        """What another destination on the same connection goes on from; right once this one was released."""
+
     @property
     def transport(self) -> Transport: ...
     @property

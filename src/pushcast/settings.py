@@ -22,6 +22,8 @@ from pushcast.retry import DEFAULT as DEFAULT_RETRY
 from pushcast.retry import RetryPolicy, read_retry
 from pushcast.stream import Name
 
+# A stream that is away for longer is another one; what is held holds a place at the destination.
+MOST_HOLD_MS = 600_000
 STALL_TIMEOUT_S = 10.0
 STALL_TIMEOUTS_S = (1.0, 600.0)
 LAST_MOMENT = 253402300800.0  # the year 10000, which no clock of ours can write
@@ -55,6 +57,7 @@ class PushSettings:
     retry: RetryPolicy = DEFAULT_RETRY
     stall_timeout_s: float = STALL_TIMEOUT_S  # a peer that takes nothing for so long is lost
     backups: tuple[Backup, ...] = ()
+    hold_s: float = 0.0  # for how long the connection is kept when the stream is lost
     fail_back_s: float = 0.0  # how often a push on a backup tries the first destination, 0: never
 
     @property
@@ -89,6 +92,8 @@ class PushSettings:
             found["retry"] = self.retry.members()
         if self.stall_timeout_s != STALL_TIMEOUT_S:
             found["stallTimeout"] = self.stall_timeout_s
+        if self.hold_s:
+            found["holdMs"] = round(self.hold_s * 1000)
         if self.fail_back_s:
             found["failBack"] = self.fail_back_s
         return found
@@ -130,6 +135,7 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
         max_duration_s=_duration_s(request, "maxDuration"),
         retry=read_retry(request["retry"]) if request.get("retry") is not None else DEFAULT_RETRY,
         stall_timeout_s=_stall_timeout_s(request),
+        hold_s=_hold_s(request),
         backups=read_backups(request.get("backupUrls"), protocol, stream_key, options),
         fail_back_s=read_fail_back_s(request.get("failBack")),
     )
@@ -189,6 +195,15 @@ def _stall_timeout_s(request: Mapping[str, Any]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InvalidRequest(f"stallTimeout: found {json.dumps(value)[:64]}, allowed: {low:g} to {high:g} seconds")
     return float(value)
+
+
+def _hold_s(request: Mapping[str, Any]) -> float:
+    value = request.get("holdMs")
+    if value is None:
+        return 0.0
+    if type(value) is not int or not 0 <= value <= MOST_HOLD_MS:
+        raise InvalidRequest(f"holdMs: found {json.dumps(value)[:64]}, allowed: 0 to {MOST_HOLD_MS} milliseconds")
+    return value / 1000
 
 
 def _number(value: object) -> float:

@@ -40,8 +40,8 @@ def start(built: Engine, name: str, pushes: Sequence[Push]) -> list[RunningPush]
 
 def attachment(push: RunningPush) -> Attachment:
     """Of a push that is pushing."""
-    assert push._attachment is not None, f"push {push.settings.id} is {push.state}: {push.last_error}"
-    return push._attachment
+    assert push.session is not None, f"push {push.settings.id} is {push.state}: {push.last_error}"
+    return push.session.attachment
 
 
 async def longest_gaps(pushes: Sequence[RunningPush], window_s: float) -> dict[str, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 from serving import Process, ffmpeg_publish, free_port, serving, until
 
-from interop.packets import check_same_media
+from interop.packets import check_same_media, packet_facts
 
 NGINX = """
 load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
@@ -19,6 +20,8 @@ pid {folder}/nginx.pid;
 events {{ worker_connections 64; }}
 rtmp {{ server {{ listen 127.0.0.1:{port}; application rec {{ live on; record all; record_path {folder}; }} }} }}
 """
+
+HELD = "the stream is gone, and the connection is held for it"
 
 
 def nginx(folder: Path) -> tuple[Process, int]:
@@ -81,3 +84,47 @@ def test_ffmpeg_listener_records_what_was_published_for_an_early_and_a_late_push
     finally:
         for listener in listeners.values():
             listener.stop()
+
+
+def test_a_publisher_that_returns_is_one_recording_where_the_connection_is_held(tmp_path: Path, clip: Path) -> None:
+    """nginx-rtmp and ffmpeg's listener take two publications as one, with times that go on."""
+    recorder, port = nginx(tmp_path / "nginx")
+    listening = free_port()
+    listener = Process(
+        ["ffmpeg", "-v", "warning", "-y", "-listen", "1", "-i", f"rtmp://127.0.0.1:{listening}/in/key", "-c", "copy",
+         str(tmp_path / "listener.flv")],
+        tmp_path / "listener.log",
+    )  # fmt: skip
+    try:
+        with serving(tmp_path) as served:
+            destinations = {
+                "nginx": f"rtmp://127.0.0.1:{port}/rec/held",
+                "ffmpeg": f"rtmp://127.0.0.1:{listening}/in/key",
+            }
+            for push_id, url in destinations.items():
+                body = {"id": push_id, "stream": {"name": "live"}, "protocol": "rtmp", "url": url, "holdMs": 20_000}
+                assert served.call("POST", f"{served.app}:startPush", body)[0] == 200
+            for number in range(2):
+                log = tmp_path / f"encoder-{number}.log"
+                encoder = ffmpeg_publish(clip, f"rtmp://127.0.0.1:{served.rtmp_port}/app/live", log)
+                for push_id in destinations:
+                    served.until_state(push_id, "pushing")
+                assert encoder.wait() == 0, log.read_text()
+                encoder.stop()
+                for push_id in destinations:
+                    until("it is held", lambda push_id=push_id: served.push(push_id).get("healthReason") == HELD)
+            for push_id in destinations:
+                assert served.push(push_id)["sequence"] == 0
+                assert served.call("POST", f"{served.app}:stopPush", {"id": push_id})[0] == 200
+            until("nginx has closed it", lambda: "deleteStream" in recorder.log.read_text())
+            assert listener.wait() == 0, listener.log.read_text()
+        sent = packet_facts(clip)
+        for recorded in (tmp_path / "nginx" / "held.flv", tmp_path / "listener.flv"):
+            got = packet_facts(recorded)
+            for kind, packets in sent.items():
+                assert [each.digest for each in got[kind]] == [each.digest for each in packets] * 2
+                times = [each.dts_ms for each in got[kind]]
+                assert all(later > earlier for earlier, later in pairwise(times))
+    finally:
+        listener.stop()
+        recorder.stop(signal.SIGQUIT)

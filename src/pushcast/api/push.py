@@ -134,13 +134,13 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
     if settings.max_duration_s:
         shown["maxDuration"] = settings.max_duration_s
     shown |= settings.robustness()
-    if push.in_session:
-        shown["health"] = push.condition.health
-        if push.condition.reason:
-            shown["healthReason"] = push.condition.reason
-        if connection := push.connection:
+    if (session := push.session) is not None:
+        shown["health"] = session.condition.health
+        if session.condition.reason:
+            shown["healthReason"] = session.condition.reason
+        if connection := session.described():
             shown["connection"] = connection
-        if overload := push.overload:
+        if overload := session.overload:
             shown["overload"] = overload
     if settings.backups:
         shown["backupUrls"] = [
@@ -170,7 +170,9 @@ _SECRETS = frozenset({"key", "passphrase", "streamId"})
 
 def details_json(push: Push) -> dict[str, Any]:
     """What ``"details": true`` adds: ``statistics`` of the session in hand, and the latest moves as ``history``."""
-    figures = {_camel(name): value for name, value in push.figures().items()}
+    figures = {
+        _camel(name): value for name, value in (push.session.figures() if push.session is not None else {}).items()
+    }
     confirmed = figures.pop("confirmedTime", 0)
     if confirmed:
         figures["lastConfirmedTime"] = iso_time(confirmed)

@@ -16,9 +16,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pushcast.egress.link import Link, Seen
+from pushcast.egress.link import Link
 from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
 from pushcast.log import logger
 from pushcast.sender import EVENT_LOST, EVENT_OVERLOADED, EVENT_RELEASED, EVENT_RELIEVED, Destination, Sender
@@ -96,6 +96,11 @@ class Attachment:
         self._released: asyncio.Future[None] = loop.create_future()
 
     @property
+    def zero_ms(self) -> int:
+        """The time that the peer was told to be 0."""
+        return self._destination.zero_ms
+
+    @property
     def sent_bytes(self) -> int:
         """Of the counters this one, for who asks often."""
         return self._destination.sent_bytes
@@ -125,18 +130,6 @@ class Attachment:
             f"{row['send_buffer_ms']} ms of media wait in the send buffer, where {row['send_buffer_allowed_ms']} ms are"
             f" still in time; {row['dropped_packets']} packets were dropped as too late since the connect"
         )
-
-    def seen(self) -> Seen | None:
-        """What the link knows of its peer."""
-        return self._link.seen()
-
-    def stats(self) -> dict[str, int | float]:
-        """The link's own figures."""
-        return self._link.stats()
-
-    def described(self) -> dict[str, Any]:
-        """What the link says of itself."""
-        return self._link.described()
 
     def control(self, data: bytes) -> None:
         """Have the sender write these bytes between two spans; a peer that asks for more than it reads is lost."""
@@ -269,15 +262,18 @@ class FanOut:
         start: Literal["gop", "next"] = "gop",
         max_lag_ms: int = 5000,
         stall_ms: int = 10000,
+        before: Attachment | None = None,
     ) -> Attachment:
         """Start sending a feed to a link.
 
         ``start``: begin at the newest keyframe there is, or wait for the next; ``max_lag_ms``: further behind than
-        this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost.
+        this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost;
+        ``before``: the attachment of the same link that was released, whose time goes on.
         """
         worker = min(self._workers, key=lambda each: (each.bytes_per_s, len(each.attachments)))
+        zero_ms = before.zero_ms if before is not None else -1
         destination = Destination(
-            feed.ring, feed.muxer, link.transport, link.message_stream_id, start, max_lag_ms, stall_ms
+            feed.ring, feed.muxer, link.transport, link.message_stream_id, start, max_lag_ms, stall_ms, zero_ms
         )
         attachment = Attachment(worker, destination, feed.ring, link, stall_ms)
         worker.attach(destination, attachment)

@@ -115,6 +115,7 @@ _BACKUPS = listed(
     {"anyOf": [text(), asked({"url": text(), "streamKey": text()}, ("url",))]},
     description="Where it goes, in turn, when the destination before fails.",
 )
+_HOLD = whole("Milliseconds for which the connection is kept when the stream is lost.")
 _FAIL_BACK = number("Seconds between two looks, from a backup, at the first destination.")
 
 _SRT_ASKED = {
@@ -141,6 +142,7 @@ _PUSH_ASKED = {
     "stallTimeout": _STALL_TIMEOUT,
     "backupUrls": _BACKUPS,
     "failBack": _FAIL_BACK,
+    "holdMs": _HOLD,
 }
 _PUSH_NEEDS = ("id", "stream", "protocol", "url")
 
@@ -174,6 +176,7 @@ _PUSH = closed(
         "stallTimeout": _STALL_TIMEOUT,
         "backupUrls": _BACKUPS,
         "failBack": _FAIL_BACK,
+        "holdMs": _HOLD,
         "activeBackup": whole("Which of them it goes to, from 1."),
         "tls": _TLS_ASKED,
         "srtOptions": _SRT_ASKED,
@@ -218,6 +221,7 @@ _PUSH = closed(
         "stallTimeout",
         "backupUrls",
         "failBack",
+        "holdMs",
         "activeBackup",
         "tls",
         "srtOptions",

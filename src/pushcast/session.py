@@ -1,0 +1,264 @@
+"""Session: one stretch in which the peer of a push takes its stream, from the accepted link to its close.
+
+A sender thread has the link's transport meanwhile (egress/fanout.py).  When the stream ends, a push that asks for it
+(``holdMs``) keeps the connection: the session then goes on with the next stream of the same name, on the same
+connection and the same time line, so that the peer sees a pause and no end.
+
+The push owns it: it says whether to leave, and what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pushcast.egress import Link, Target
+from pushcast.egress.fanout import Attachment, FanOut
+from pushcast.errors import ConnectionLost, EngineError, Stalled
+from pushcast.health import WELL, Condition, Health, Pulse
+from pushcast.log import Prefixed
+from pushcast.media import FeedKey
+from pushcast.settings import PushSettings
+from pushcast.stream import Stream
+
+if TYPE_CHECKING:
+    from pushcast.source import Feed
+
+DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
+CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
+
+_HELD = Condition(Health.DEGRADED, "the stream is gone, and the connection is held for it")
+
+Following = Callable[[Stream], Stream | None]
+"""Finds the live stream of the same name."""
+
+
+class Owner(Protocol):
+    """What a session asks of its push."""
+
+    settings: PushSettings
+
+    @property
+    def log(self) -> Prefixed: ...
+    @property
+    def target(self) -> Target: ...
+    def leaves(self) -> str:
+        """Why it must end; empty while it may go on."""
+
+    def interrupt(self) -> None:
+        """Let whatever waits for :meth:`interruption` look again."""
+
+    def interruption(self, done: bool) -> asyncio.Future[None]:
+        """What the next :meth:`interrupt` resolves; ``done``: it is at once."""
+
+
+class Session:
+    """Begins with the sender's taking over; takes ``feed``, which it gives back to its stream at the end."""
+
+    __slots__ = (
+        "_attachment",
+        "_carried_bytes",
+        "_carried_send_ns",
+        "_fanout",
+        "_feed",
+        "_link",
+        "_loss",
+        "_owner",
+        "_pulse",
+        "_start_ns",
+        "condition",
+        "holding",
+        "stream",
+    )
+
+    def __init__(self, owner: Owner, stream: Stream, feed: Feed, link: Link, fanout: FanOut) -> None:
+        self.stream = stream
+        self.condition = WELL
+        self.holding = False  # the stream is gone, and the connection waits for the next one
+        self._owner = owner
+        self._feed = feed
+        self._link = link
+        self._fanout = fanout
+        self._attachment = fanout.attach(feed, link, stall_ms=self._stall_ms)
+        self._start_ns = time.monotonic_ns()
+        self._pulse = Pulse(self._start_ns)
+        self._carried_bytes = 0  # of the streams before this one
+        self._carried_send_ns = 0
+        self._loss: EngineError | None = None  # what the link said when it lost its peer
+
+    async def run(self, feed_key: Callable[[Stream], FeedKey], following: Following) -> EngineError | None:
+        """Until it is over: why it failed, None when it ended as wanted.  Then :meth:`end` it."""
+        try:
+            interruption = self._owner.interruption(bool(self._owner.leaves()) or self.stream.ended.is_set())
+            self._watch()
+            self._link.on_lost = self._on_lost
+            self._link.watch()
+            await interruption  # for hours, in hundreds of pushes: these frames and one future are all that waits
+            while (stream := await self._held(following)) is not None:
+                await self._go_on(stream, stream.feed(feed_key(stream)))
+                interruption = self._owner.interruption(bool(self._owner.leaves()) or self.stream.ended.is_set())
+                self._watch()
+                await interruption
+        except EngineError as error:
+            return error  # the stream that is back has not what is asked for
+        except BaseException:
+            self._attachment.abandon()
+            raise
+        finally:
+            self._link.unwatch()
+            self._feed.forget(self._attachment.on_feed_failed)
+        return self._failure()
+
+    async def release(self, *, wanted: bool) -> None:
+        """Take the link back from the sender; ``wanted``: with the protocol's goodbye."""
+        await self._attachment.release(self._link.final() if wanted else b"", DRAIN_MS)
+
+    async def close(self, *, wanted: bool) -> None:
+        """Close the link, after the release; ``wanted``: when that loses nothing that was sent."""
+        if wanted:
+            await self._link.farewell()
+        await close_in_time(self._link, self._owner.log)
+
+    def give_back(self) -> None:
+        """The feed, to its stream."""
+        self.stream.release(self._feed)
+
+    def totals(self) -> tuple[int, int]:
+        """(bytes, milliseconds) that were sent; right after the end too."""
+        counters = self._attachment.counters()
+        last_send_ns = counters.last_send_ns or self._carried_send_ns
+        return self._carried_bytes + counters.sent_bytes, max(0, (last_send_ns - self._start_ns) // 1_000_000)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of the totals this one, for who asks often."""
+        return self._carried_bytes + self._attachment.sent_bytes
+
+    @property
+    def lasted_s(self) -> float:
+        return (time.monotonic_ns() - self._start_ns) / 1e9
+
+    @property
+    def attachment(self) -> Attachment:
+        return self._attachment
+
+    @property
+    def overload(self) -> str:
+        """Why the link cannot carry what it should; empty while it can."""
+        return self._attachment.overload
+
+    def described(self) -> dict[str, Any]:
+        """What is to be known of the connection."""
+        return self._link.described()
+
+    def look(self) -> Condition:
+        """Hold it against what its peer has confirmed; the condition before."""
+        before = self.condition
+        attachment = self._attachment
+        self.condition = _HELD
+        if not self.holding:
+            self.condition = self._pulse.look(
+                attachment.counters(), self._link.seen(), attachment.overload, time.monotonic_ns()
+            )
+        return before
+
+    def figures(self) -> dict[str, Any]:
+        """What is known of it, units in the names."""
+        counters = self._attachment.counters()
+        return {
+            "bits_per_s": round(self._pulse.bits_per_s),
+            "lag_ms": counters.lag_ms,
+            "max_gap_ms": counters.max_gap_ms,
+            "blocked_ms": counters.blocked_ms,
+            "jumps": counters.jumps,
+            "skipped_frames": counters.skipped_spans,
+            "refused_datagrams": counters.refused,
+            "confirmed_time": self._pulse.confirmed_time,
+            **self._link.stats(),
+        }
+
+    @property
+    def _stall_ms(self) -> int:
+        return round(self._owner.settings.stall_timeout_s * 1000)
+
+    def _watch(self) -> None:
+        """Have whatever ends the session interrupt the push."""
+        self._attachment.lost.add_done_callback(self._on_detached)
+        self._feed.on_failure(self._attachment.on_feed_failed)
+        self._link.on_control = self._attachment.control
+
+    def _on_lost(self, error: EngineError) -> None:
+        self._loss = error
+        self._owner.interrupt()
+
+    def _on_detached(self, _: asyncio.Future[EngineError]) -> None:
+        self._owner.interrupt()
+
+    def _failure(self) -> EngineError | None:
+        """Why the session ended; None when that was wanted."""
+        # What the peer says is better to know than what the socket then says.  Raised, it would keep its frames here.
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            return loss
+        if self._owner.leaves() or self.stream.ended.is_set():
+            return None
+        error = self._attachment.lost.result()
+        if isinstance(error, ConnectionLost | Stalled):
+            return type(error)(f"{self._owner.target.endpoint}: {error}")  # what a sender tells has no name of a peer
+        return error
+
+    async def _held(self, following: Following) -> Stream | None:
+        """Keep the connection of a stream that ended until the next one of its name is there.
+
+        None: it is not held, or no longer.
+        """
+        loop = asyncio.get_running_loop()
+        hold_s = self._owner.settings.hold_s
+        end = loop.time() + hold_s
+        try:
+            while hold_s and self.stream.ended.is_set() and not self._is_over():
+                found = following(self.stream)
+                if found is not None:
+                    return found
+                left_s = end - loop.time()
+                if left_s <= 0:
+                    return None
+                if not self.holding:
+                    self.holding = True
+                    self._owner.log.info("the stream ended: the connection is held for %g s", hold_s)
+                await asyncio.wait({self._owner.interruption(False)}, timeout=left_s)
+            return None
+        finally:
+            self.holding = False
+
+    def _is_over(self) -> bool:
+        return bool(self._owner.leaves()) or self._loss is not None or self._attachment.lost.done()
+
+    async def _go_on(self, stream: Stream, feed: Feed) -> None:
+        """With another stream, on the same connection."""
+        before = self._attachment
+        self._feed.forget(before.on_feed_failed)
+        try:
+            await before.release(drain_ms=DRAIN_MS)
+        except BaseException:
+            stream.release(feed)
+            raise
+        counters = before.counters()
+        self._carried_bytes += counters.sent_bytes
+        self._carried_send_ns = counters.last_send_ns or self._carried_send_ns
+        self.give_back()
+        self.stream, self._feed = stream, feed
+        self._attachment = self._fanout.attach(feed, self._link, stall_ms=self._stall_ms, before=before)
+        self._pulse = Pulse(time.monotonic_ns())
+        self._owner.log.info("goes on with the stream that is back")
+
+
+async def close_in_time(link: Link, log: Prefixed) -> None:
+    """Close a link that no sender has; one that does not close is left behind."""
+    try:
+        async with asyncio.timeout(CLOSE_DEADLINE_S):
+            await link.close()
+    except TimeoutError:
+        log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
