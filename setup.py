@@ -17,7 +17,9 @@ from setuptools import Extension, setup
 SOURCES = Path("ext/pushcast")
 DEBUG = os.environ.get("DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SANITIZE", "")
-LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srttransport", "sinksrt"), ("srt",)) | {"tls": ("openssl",)}
+LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srttransport", "sinksrt"), ("srt",)) | dict.fromkeys(
+    ("tls", "tlscontext"), ("openssl",)
+)
 
 
 def pkg_config(package: str, *what: str) -> list[str]:

@@ -22,7 +22,20 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 # From the bottom up.
 EXTENSION_LAYERS = [
     ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "tscheck"],
-    ["nal", "aac", "ring", "chunk", "transport", "counters", "srt", "mailbox", "verifypsi", "verifypes", "verifyflv"],
+    [
+        "nal",
+        "aac",
+        "ring",
+        "chunk",
+        "transport",
+        "counters",
+        "srt",
+        "mailbox",
+        "tlscontext",
+        "verifypsi",
+        "verifypes",
+        "verifyflv",
+    ],
     ["sps", "pes", "muxer", "srtconnector", "srttransport", "tls", "overload", "wheel", "verifyts", "verifyrtmp"],
     ["videoconfig", "verify", "sinks", "cursor", "mediasocket", "tlstransport"],
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
@@ -42,7 +55,7 @@ PYTHON_LAYERS = [
     ["ingest", "egress"],
     ["backups", "health"],
     ["settings"],
-    ["session"],
+    ["session", "connect"],
     ["push"],
     ["timetable"],
     ["scheduler"],
@@ -56,7 +69,7 @@ PYTHON_LAYERS = [
     ["__main__"],
 ]
 # The extensions stand between the vocabulary and those who carry media.
-TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "session", "push", "server"}
+TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "session", "connect", "push", "server"}
 EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "psi", "rtmp"}
 
 

@@ -25,6 +25,7 @@ from live import (
     within,
 )
 
+from pushcast import connect as connect_module
 from pushcast import push as push_module
 from pushcast.egress.fanout import Attachment
 from pushcast.errors import (
@@ -281,7 +282,7 @@ async def test_selected_tracks_share_a_feed(world: Engine) -> None:
 
 
 async def test_a_silent_peer_is_given_up_at_the_deadline(world: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push_module, "CONNECT_DEADLINE_S", 0.25)
+    monkeypatch.setattr(connect_module, "CONNECT_DEADLINE_S", 0.25)
     live = LiveStream(world.registry)
     live.up()
     mute, port = silent_udp_port()
@@ -347,7 +348,7 @@ async def test_a_bug_in_a_protocol_is_an_error_of_the_push(
     async def broken(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(push_module.PROTOCOLS["mpegts"], "connect", broken)
+    monkeypatch.setattr(connect_module.PROTOCOLS["mpegts"], "connect", broken)
     push = tcp_push(peers)
     with pytest.raises(EngineError, match="internal error: KeyError") as caught:
         await run(push, live, world)

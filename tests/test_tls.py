@@ -16,7 +16,8 @@ from collections.abc import Iterator
 import pytest
 from certificates import Certificates
 
-from pushcast.tls import CAUSES, HandshakeFailure, TlsConnection, TlsContext
+from pushcast.tls import CAUSES, HandshakeFailure, TlsConnection
+from pushcast.tlscontext import TlsContext
 from pushcast.tlstransport import TlsTransport
 
 DEADLINE_S = 10.0

@@ -2,7 +2,8 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
-from pushcast.libssl cimport SSL, SSL_CTX, SSL_SESSION
+from pushcast.libssl cimport SSL, SSL_SESSION
+from pushcast.tlscontext cimport TlsContext
 from pushcast.transport cimport iovec
 from pushcast.wakeup cimport pthread_mutex_t
 
@@ -19,15 +20,6 @@ ctypedef struct tls_t:
 # Encrypts and sends what lies in the pieces until the socket takes no more; returns the bytes taken, 0 when it takes
 # nothing now, or a negative errno when the connection is lost.
 cdef Py_ssize_t tls_write(tls_t* tls, const iovec* pieces, uint32_t count) noexcept nogil
-
-
-@cython.final
-cdef class TlsContext:
-    cdef SSL_CTX* c
-
-    cdef int trust_system(self) except -1
-    cdef int trust(self, bytes authorities) except -1
-    cdef int show(self, bytes certificate, bytes key) except -1
 
 
 @cython.final

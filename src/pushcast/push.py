@@ -26,18 +26,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pushcast.egress import PROTOCOLS, Link, Target
+from pushcast.connect import connect_in_time, feed_key
+from pushcast.egress import Link, Target
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
-    ConnectTimeout,
     EngineError,
     LocalProtocolError,
-    MediaError,
-    TransportError,
 )
 from pushcast.health import Condition, Health
 from pushcast.log import Prefixed, logger, printable
-from pushcast.media import FeedKey, select_tracks
 from pushcast.session import Following, Session, close_in_time
 from pushcast.settings import PushSettings
 from pushcast.store import NO_TOTALS, Totals
@@ -48,7 +45,6 @@ if TYPE_CHECKING:
 
 _log = logger("push")
 
-CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 MOVES_KEPT = 20
 
 
@@ -407,30 +403,3 @@ class Push:
         self.session_s = session.lasted_s
         self.finish_time = time.time()
         self.sequence += 1
-
-
-def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
-    """What of the stream these settings ask for.  :raises MediaError: nothing."""
-    container = PROTOCOLS[settings.protocol].container
-    tracks = select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container)
-    if not tracks:
-        asked = ", ".join([*settings.variant_names, *(f"id {each}" for each in settings.track_ids)])
-        there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
-        raise MediaError(
-            f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
-        )
-    return FeedKey(container, tuple(track.id for track in tracks))
-
-
-async def connect_in_time(protocol: str, target: Target, bytes_per_s: int) -> Link:
-    """The accepted link.  :raises EngineError: there is none within CONNECT_DEADLINE_S."""
-    try:
-        async with asyncio.timeout(CONNECT_DEADLINE_S) as deadline:
-            return await PROTOCOLS[protocol].connect(target, bytes_per_s)
-    except EngineError:
-        raise
-    except OSError as error:
-        if isinstance(error, TimeoutError) and deadline.expired():
-            late = f"{target.endpoint} has not accepted us within {CONNECT_DEADLINE_S:g} s"
-            raise ConnectTimeout(late) from None
-        raise TransportError(f"{target.endpoint}: {error.strerror or type(error).__name__}") from error

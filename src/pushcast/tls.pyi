@@ -2,6 +2,8 @@
 
 from typing import final
 
+from pushcast.tlscontext import TlsContext
+
 CAUSES: tuple[str, ...]
 
 class HandshakeFailure(Exception):
@@ -9,14 +11,6 @@ class HandshakeFailure(Exception):
 
     cause: str
     def __init__(self, cause: str, text: str) -> None: ...
-
-@final
-class TlsContext:
-    """What all connections with the same settings share; ValueError names the argument that cannot be read."""
-
-    def __init__(
-        self, verify: bool = True, authorities: bytes = b"", certificate: bytes = b"", key: bytes = b""
-    ) -> None: ...
 
 @final
 class TlsSession:

@@ -15,8 +15,8 @@ import time
 from typing import Any
 
 from pushcast.api.body import Json, members
+from pushcast.connect import connect_in_time, feed_key
 from pushcast.errors import EngineError, InvalidRequest
-from pushcast.push import connect_in_time, feed_key
 from pushcast.settings import PushSettings, read_settings
 from pushcast.stream import Registry, Stream
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from pushcast.egress.readiness import readiness
 from pushcast.errors import ConnectionLost, InvalidRequest, TlsError
-from pushcast.tls import HandshakeFailure, TlsConnection, TlsContext, TlsSession
+from pushcast.tls import HandshakeFailure, TlsConnection, TlsSession
+from pushcast.tlscontext import TlsContext
 
 FINGERPRINT_BYTES = 32
 MAX_PEM_CHARS = 64 * 1024  # some forty certificates

@@ -12,7 +12,8 @@ import orjson
 
 from pushcast.access import Role
 from pushcast.api.openapi.operations import ALWAYS, EVENT, OPERATIONS, REFUSAL_HEADERS, REFUSALS, TAGS, Operation
-from pushcast.api.openapi.schemas import SCHEMAS, ref, text
+from pushcast.api.openapi.schemas import SCHEMAS
+from pushcast.api.openapi.words import ref, text
 
 _JSON = "application/json"
 _PATH_PARAMETERS = {"vhost": "Virtual host.", "app": "Application.", "stream": "Stream."}

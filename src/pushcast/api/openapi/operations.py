@@ -8,7 +8,7 @@ from typing import Any
 from pushcast.access import Role
 from pushcast.api.answers import REALM
 from pushcast.api.idempotency import MOST_KEY_CHARS
-from pushcast.api.openapi.schemas import TIME, Schema, closed, enveloped, listed, ref, text, whole
+from pushcast.api.openapi.words import TIME, Schema, closed, enveloped, listed, ref, text, whole
 
 APP = "/v1/vhosts/{vhost}/apps/{app}"
 STREAM = f"{APP}/streams/{{stream}}"
