@@ -17,6 +17,7 @@ from srt_peer import srt_listener
 
 from pushcast.egress import SRT
 from pushcast.muxer import Muxer
+from pushcast.push import Push
 from pushcast.ring import Ring
 from pushcast.sender import Destination, Sender
 from pushcast.transport import UdpTransport
@@ -39,6 +40,10 @@ async def client() -> AsyncIterator[Client]:
         yield made
 
 
+def overload(push: Push | None) -> str:
+    return push.session.overload if push is not None and push.session is not None else ""
+
+
 async def pushes(client: Client) -> dict[str, dict[str, object]]:
     answer = await client.post("pushes")
     return {push["id"]: push for push in answer.json["response"]}
@@ -58,9 +63,9 @@ async def test_an_srt_push_that_cannot_keep_up_says_so_until_it_can(
     async with srt_listener() as peer:
         await start_push(client, "wide", f"srt://127.0.0.1:{peer.port}?latency=120000")
         await start_push(client, "narrow", f"srt://127.0.0.1:{peer.port}?latency=120000&maxbw={NARROW_BYTES_PER_S}")
-        attachments = {push.settings.id: push for push in client.engine.scheduler.pushes("v", "a")}
+        narrow = client.engine.scheduler.get("v", "a", "narrow")
         async with stream.playing(FRAME_BYTES):
-            await until(lambda: attachments["narrow"].overload, 10)
+            await until(lambda: overload(narrow), 10)
         shown = await pushes(client)
         assert "overload" not in shown["wide"]
         assert shown["narrow"]["state"] == "pushing"
@@ -70,7 +75,7 @@ async def test_an_srt_push_that_cannot_keep_up_says_so_until_it_can(
         assert any(load.overloaded for load in SRT.ports.loads())
         assert any("overload: " in record.getMessage() for record in caplog.records)
         # Nothing more comes, so the link gets rid of what it has.
-        await until(lambda: not attachments["narrow"].overload, 15)
+        await until(lambda: not overload(narrow), 15)
         assert not any(load.overloaded for load in SRT.ports.loads())
         assert "overload" not in (await pushes(client))["narrow"]
 

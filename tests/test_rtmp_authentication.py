@@ -13,7 +13,7 @@ import uvloop
 from rtmp_peer import SECRET, Script, Served, served
 
 from pushcast.egress.rtmp import RtmpProtocol, RtmpTarget
-from pushcast.errors import EngineError, InvalidRequest, Rejected, Retry
+from pushcast.errors import EngineError, InvalidRequest, Rejected, Retry, TlsError
 from pushcast.rtmp.authentication import AuthenticationFailed, Credentials
 from pushcast.rtmp.events import Connect, Refuse
 
@@ -203,6 +203,15 @@ async def test_a_server_that_sends_us_on() -> None:
     async with served(live) as there, served(sends_on(f"rtmp://127.0.0.1:{there.port}/app")) as target:
         link = await RtmpProtocol().connect(target, 0)
         await link.close()
+
+
+async def test_a_plain_server_may_send_us_on_to_tls() -> None:
+    async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.read(3))[:2] == b"\x16\x03", "a TLS handshake begins like this"
+
+    async with served(closes) as there, served(sends_on(f"rtmps://127.0.0.1:{there.port}/app")) as target:
+        with pytest.raises(TlsError, match=rf"rtmps 127.0.0.1:{there.port}: the TLS handshake failed"):
+            await RtmpProtocol().connect(target, 0)
 
 
 @pytest.mark.parametrize(

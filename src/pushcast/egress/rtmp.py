@@ -207,7 +207,8 @@ def _redirected(target: RtmpTarget, url: str, redirects: int) -> RtmpTarget:
     if target.tls is not None and next_target.tls is None:
         raise Rejected(f"{target.peer}: connect: sent on to {where}, from TLS to plain text")
     _log.info("%s: sent on to %s", target.peer, next_target.endpoint)
-    return replace(next_target, tls=target.tls if next_target.tls is not None else None, credentials=target.credentials)
+    tls = None if next_target.tls is None else target.tls or next_target.tls
+    return replace(next_target, tls=tls, credentials=target.credentials)
 
 
 def _split_key(path: str) -> tuple[str, str]:

@@ -57,7 +57,10 @@ class StreamLink(Link):
     def seen(self) -> Seen | None:
         if self.transport.closed:
             return None
-        info = tcp_info(self._channel.fd)
+        try:
+            info = tcp_info(self._channel.fd)
+        except OSError:
+            return None
         waits = info.unacked_segments > 0 or info.notsent_bytes > 0
         return Seen(info.acked_bytes, waits, info.sent_bytes, info.retransmitted_bytes, 0)
 
