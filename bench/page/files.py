@@ -24,6 +24,7 @@ FITS: dict[str, Callable[[Data], bool]] = {
     "api": _of_bench("api"),
     "siege": _of_bench("siege"),
     "restart": _of_bench("restart"),
+    "rtmps": _of_bench("rtmps"),
     # Before there were ffmpeg's muxers in it, the floor was another one too.
     "muxing": lambda data: "ts_packet_ffmpeg_ratio" in data.get("mux", {}),
 }
@@ -35,6 +36,7 @@ BENCHES = {
     "api": "make bench-api",
     "siege": "make bench-siege",
     "restart": "make bench-restart",
+    "rtmps": "make bench-rtmps",
     "muxing": "make bench",
 }
 

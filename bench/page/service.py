@@ -1,27 +1,17 @@
-"""The section on the API as a service: its lines as the benches of it judged them."""
+"""The sections whose lines stand as their benches judged them: the API as a service, and what TLS costs."""
 
 from __future__ import annotations
 
 from bench.page.files import BENCHES, Sources
 from bench.page.tables import number, paragraph, table
 
-KINDS = ("api", "siege", "restart")
+SERVICE = ("api", "siege", "restart")
+HEAD = ("", "Line", "Bound", "Figure", "Holds")
 
 
 def service(sources: Sources) -> list[str]:
     """Nothing when none of it was measured."""
-    rows = [
-        (
-            f"`{BENCHES[kind]}`",
-            line["name"],
-            f"{'≥' if line['at_least'] else '≤'} {number(line['allowed'])} {line['unit']}".strip(),
-            f"**{number(line['found'])}** {line['unit']}".strip(),
-            "yes" if line["holds"] else "**no**",
-        )
-        for kind in KINDS
-        if kind in sources
-        for line in sources[kind].data.get("lines", ())
-    ]
+    rows = _rows(sources, SERVICE)
     if not rows:
         return []
     return [
@@ -33,5 +23,37 @@ def service(sources: Sources) -> list[str]:
             that is killed in the middle of 500 starts and started again.
             """
         ),
-        table(("", "Line", "Bound", "Figure", "Holds"), rows, words=(0, 1, 4)),
+        table(HEAD, rows, words=(0, 1, 4)),
+    ]
+
+
+def tls(sources: Sources) -> list[str]:
+    """Nothing when it was not measured."""
+    rows = _rows(sources, ("rtmps",))
+    if not rows:
+        return []
+    return [
+        "## RTMPS",
+        paragraph(
+            """
+            As many RTMPS pushes as RTMP pushes, in turns; nginx takes the TLS off before the same receiver. The CPU
+            time is that of pushcast alone, for each Gbit that arrives.
+            """
+        ),
+        table(HEAD, rows, words=(0, 1, 4)),
+    ]
+
+
+def _rows(sources: Sources, kinds: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"`{BENCHES[kind]}`",
+            line["name"],
+            f"{'≥' if line['at_least'] else '≤'} {number(line['allowed'])} {line['unit']}".strip(),
+            f"**{number(line['found'])}** {line['unit']}".strip(),
+            "yes" if line["holds"] else "**no**",
+        )
+        for kind in kinds
+        if kind in sources
+        for line in sources[kind].data.get("lines", ())
     ]

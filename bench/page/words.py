@@ -11,7 +11,7 @@ from bench.page import comparison, product
 from bench.page.accepted import LEAST_ROUNDS, judged
 from bench.page.figures import runs
 from bench.page.files import BENCHES, Sources
-from bench.page.service import service
+from bench.page.service import service, tls
 from bench.page.tables import counted, paragraph, table, verdicts
 from bench.peers.run import DISTURBED_CORES, FULL_RATE
 
@@ -23,6 +23,7 @@ KINDS = {
     "api": "API beside a bare handler",
     "siege": "API under attack",
     "restart": "killed and started again",
+    "rtmps": "RTMPS beside RTMP",
     "muxing": "muxers",
 }
 
@@ -41,6 +42,7 @@ def page(sources: Sources) -> str:
         *product.control(sources),
         *product.ingest(sources),
         *service(sources),
+        *tls(sources),
         *_not_shown(sources),
         *_again(),
     ]

@@ -108,7 +108,7 @@ class Session:
             raise
         finally:
             self._link.unwatch()
-            self._feed.forget(self._attachment.on_feed_failed)
+            self._unwatch()
         return self._failure()
 
     async def release(self, *, wanted: bool) -> None:
@@ -189,6 +189,11 @@ class Session:
         self._feed.on_failure(self._attachment.on_feed_failed)
         self._link.on_control = self._attachment.control
 
+    def _unwatch(self) -> None:
+        """Leave nothing that leads back here: a session that is over is freed at once."""
+        self._attachment.lost.remove_done_callback(self._on_detached)
+        self._feed.forget(self._attachment.on_feed_failed)
+
     def _on_lost(self, error: EngineError) -> None:
         self._loss = error
         self._owner.interrupt()
@@ -239,7 +244,7 @@ class Session:
     async def _go_on(self, stream: Stream, feed: Feed) -> None:
         """With another stream, on the same connection."""
         before = self._attachment
-        self._feed.forget(before.on_feed_failed)
+        self._unwatch()
         try:
             await before.release(drain_ms=DRAIN_MS)
         except BaseException:
