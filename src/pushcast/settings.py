@@ -85,6 +85,15 @@ class PushSettings:
             found["backupUrls"] = [backup.member() for backup in self.backups]
         return found | self.robustness()
 
+    @property
+    def has_robustness(self) -> bool:
+        """Whether any member about failures was asked for."""
+        return (
+            self.retry is not DEFAULT_RETRY
+            or self.stall_timeout_s != STALL_TIMEOUT_S
+            or bool(self.hold_s or self.fail_back_s)
+        )
+
     def robustness(self) -> dict[str, Any]:
         """Those members about failures that were asked for."""
         found: dict[str, Any] = {}

@@ -24,7 +24,7 @@ from sanic.http import Http
 from sanic.server.async_server import AsyncioServer
 
 from pushcast.access import Grant, Role, admit
-from pushcast.api.answers import REALM, Answer, ApiRequest, many, ok, refusal
+from pushcast.api.answers import REALM, Answer, ApiRequest, listed, many, ok, refusal
 from pushcast.api.body import Json, envelope, read_json
 from pushcast.api.bulk import start_pushes, stop_pushes
 from pushcast.api.check import Checks
@@ -126,7 +126,8 @@ class Api:
         # Sanic knows its applications by name, and one process may hold several (tests do).
         app = Sanic(f"pushcast-{next(_instances)}", config=config, configure_logging=False, request_class=ApiRequest)
         app.on_request(self._admit)
-        app.on_response(self._finish)  # type: ignore[no-untyped-call]
+        if self._services.cors:  # a step for every answer, and most servers have no page that asks them
+            app.on_response(self._allow)  # type: ignore[no-untyped-call]
         app.exception(Exception)(self._on_error)
         app_path = "/v1/vhosts/<vhost>/apps/<target>"
         for path, methods, respond in (
@@ -156,7 +157,7 @@ class Api:
         if not request.head:
             return None  # no request could be read from the bytes: Sanic made this one to answer 400 or 413
         if request.method == "OPTIONS":
-            return Answer(b"", 204)
+            return Answer(b"", 204, self._allowed(request, preflight=True))
         if request.path in _OPEN_PATHS:
             return None
         header = request.headers.getone("authorization", None)
@@ -170,20 +171,16 @@ class Api:
             raise
         return None
 
-    async def _finish(self, request: Request, response: HTTPResponse) -> None:
-        """Which pages may read the answer, whatever it is; and a line of who changed what."""
-        if not request.head:
-            return
-        preflight = request.method == "OPTIONS"
-        if preflight or self._services.cors:
-            headers = request.headers
-            allowed = self._services.cors.headers(
-                headers.get("origin"), headers.get("access-control-request-headers"), preflight
-            )
-            for name, value in allowed.items():
-                response.headers[name] = value
-        if getattr(request.ctx, "action", "") and not getattr(request.ctx, "recorded", False):
-            self._record(request, response.status)
+    async def _allow(self, request: Request, response: HTTPResponse) -> None:
+        """Which pages may read the answer, whatever it is."""
+        if request.head and request.method != "OPTIONS":
+            response.headers.update(self._allowed(request, preflight=False))
+
+    def _allowed(self, request: Request, *, preflight: bool) -> dict[str, str]:
+        headers = request.headers
+        return self._services.cors.headers(
+            headers.get("origin"), headers.get("access-control-request-headers"), preflight
+        )
 
     def _record(self, request: Request, status: int, push: str = "") -> None:
         """A line of the audit log; ``push`` is the id of one of many that the request is about."""
@@ -262,7 +259,7 @@ class Api:
             grant.require(Role.READ, vhost, app)
             body = read_json(request.body)
             check_app(self._registry, vhost, app)
-            return ok(await list_pushes(self._desired.scheduler, vhost, app, body, reveal=self._reveals(grant)))
+            return listed(await list_pushes(self._desired.scheduler, vhost, app, body, reveal=self._reveals(grant)))
         if request.method != "POST" or word not in _ACTIONS:
             raise NotFound("Controller not found")
         request.ctx.action = word
@@ -320,7 +317,7 @@ class Api:
             try:
                 status = task.result().status
             except EngineError as error:
-                status = self._on_error(request, error).status
+                status = self._refusal(request, error).status
             except BaseException:  # a bug, which whoever awaits the task tells
                 status = 500
             self._record(request, status)
@@ -344,6 +341,7 @@ class Api:
         if isinstance(body, dict) and isinstance(body.get("name"), str):
             request.ctx.stream = body["name"]
         await create_stream(self._services.pulls, vhost, target, body)
+        self._record(request, 201)
         return Answer(envelope(201, "Created"), 201)
 
     async def _stream(self, request: Request, vhost: str, target: str, name: str) -> HTTPResponse:
@@ -354,10 +352,18 @@ class Api:
         check_app(self._registry, vhost, target)
         if deletes:
             await delete_stream(self._registry, self._services.pulls, vhost, target, name)
+            self._record(request, 200)
             return ok(None)
         return ok(stream_json(find_stream(self._registry, vhost, target, name)))
 
     def _on_error(self, request: Request, error: Exception) -> HTTPResponse:
+        response = self._refusal(request, error)
+        # A change that was refused before it began is somebody's too.
+        if getattr(request.ctx, "action", "") and not getattr(request.ctx, "recorded", False):
+            self._record(request, response.status)
+        return response
+
+    def _refusal(self, request: Request, error: Exception) -> HTTPResponse:
         match error:
             case TooManyLogins():
                 return refusal(error.status, str(error), {"Retry-After": str(error.retry_after_s)})

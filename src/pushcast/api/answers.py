@@ -58,6 +58,11 @@ def ok(response: object) -> HTTPResponse:
     return Answer(envelope(200, "OK", response), 200)
 
 
+def listed(response: bytes) -> HTTPResponse:
+    """200; ``response`` is JSON already."""
+    return Answer(b'{"statusCode":200,"message":"OK","response":%b}' % response, 200)
+
+
 def many(items: list[dict[str, Any]]) -> HTTPResponse:
     """207, an item for each thing that was asked for."""
     return Answer(envelope(207, "Multi Status", items), 207)

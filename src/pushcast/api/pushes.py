@@ -36,14 +36,14 @@ FILTERS = {
 }
 
 
-async def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json, *, reveal: bool) -> orjson.Fragment:
+async def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json, *, reveal: bool) -> bytes:
     """The list as JSON.  :raises InvalidRequest: 400, a filter that is none."""
     asked = members(body)
     show = _detailed if asked.get("details") is True else push_json
     push_id = text_member(asked, "id")
     if push_id:
         push = scheduler.get(vhost, app, push_id)
-        return orjson.Fragment(orjson.dumps([show(push, reveal=reveal)] if push is not None else []))
+        return orjson.dumps([show(push, reveal=reveal)] if push is not None else [])
     left = iter(_chosen(scheduler, vhost, app, asked))
     shown: list[bytes] = []
     while group := list(islice(left, A_TURN)):
@@ -51,7 +51,7 @@ async def list_pushes(scheduler: Scheduler, vhost: str, app: str, body: Json, *,
             await asyncio.sleep(0)
         there = [show(push, reveal=reveal) for push in group if not push.stop_wanted]
         shown.append(orjson.dumps(there)[1:-1])
-    return orjson.Fragment(b"[%b]" % b",".join(filter(None, shown)))
+    return b"[%b]" % b",".join(filter(None, shown))
 
 
 def _detailed(push: Push, *, reveal: bool) -> dict[str, Any]:
