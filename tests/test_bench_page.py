@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from bench.page import comparison, words  # noqa: E402
+from bench.page import comparison, product, words  # noqa: E402
 from bench.page.accepted import LINES, Judged, judged  # noqa: E402
 from bench.page.figures import Figure, kind_of, label, over  # noqa: E402
 from bench.page.files import File, Sources, named, newest  # noqa: E402
@@ -177,6 +177,20 @@ def test_a_streams_own_memory_is_beside_its_rings() -> None:
     found = line(bench("ingest", *runs), "Streams")
     assert figure(found) == Figure(1000, 900, 1100, 2, "30 streams; not yet steady")
     assert found.holds is True
+
+
+def test_many_streams_show_what_each_protocols_receivers_got() -> None:
+    got = {"median_mbps": 1.25, "least_mbps": 1.125, "longest_gap_ms": 44.0}
+    numbers = ("us_per_stream_s", "us_per_push_s", "main_thread_cores", "other_threads_cores", "strangers_cores")
+    run = {
+        **dict.fromkeys(numbers, 0.5),
+        **{"arena_bytes_per_stream": 3 << 20, "own_bytes_per_stream": 100 << 10, "steady": True, "each": "rtmp,udp"},
+        **{"streams": 200, "pushes": 400, "pushing": 400, "threads": 9, "threads_with_one_stream": 9},
+        "received": {"rtmp": got, "udp": {**got, "median_mbps": 1.5}},
+    }
+    text = "\n".join(product.ingest(bench("ingest", run, kbit_per_s=1000)))
+    assert "| RTMP: receivers' rate, Mbit/s | 1.25 |" in text
+    assert "| MPEG-TS/UDP: receivers' rate, Mbit/s | 1.50 |" in text
 
 
 def test_muxing_takes_the_ratios_of_its_rounds() -> None:

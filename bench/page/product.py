@@ -179,9 +179,7 @@ def ingest(sources: Sources) -> list[str]:
         ("memory of a stream beside them, KiB", spread(over(run["own_bytes_per_stream"] / KIB for run in those))),
         ("threads, with one stream and with all", f"{one['threads_with_one_stream']} and {one['threads']}"),
         ("pushes that push", ", ".join(full)),
-        ("RTMP receivers' rate, Mbit/s", spread(over(run["received"]["median_mbps"] for run in those))),
-        ("the slowest receiver's", spread(over(run["received"]["least_mbps"] for run in those))),
-        ("longest gap of a receiver, ms", spread(over(run["received"]["longest_gap_ms"] for run in those))),
+        *(row for protocol in one["received"] for row in _received(those, protocol)),
         ("other load, cores", _over(those, "strangers_cores")),
     ]
     settings = sources["ingest"].data["settings"]
@@ -198,6 +196,18 @@ def ingest(sources: Sources) -> list[str]:
             """
         ),
         table(("", "Figure"), rows),
+    ]
+
+
+def _received(those: Sequence[Data], protocol: str) -> list[tuple[str, str]]:
+    """What the receivers of one protocol got."""
+    return [
+        (f"{SUBJECTS[protocol]}: {what}", spread(over(run["received"][protocol][name] for run in those)))
+        for what, name in (
+            ("receivers' rate, Mbit/s", "median_mbps"),
+            ("the slowest receiver's", "least_mbps"),
+            ("longest gap of a receiver, ms", "longest_gap_ms"),
+        )
     ]
 
 

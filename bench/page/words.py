@@ -154,7 +154,7 @@ def _not_shown(sources: Sources) -> list[str]:
             """
             A network. On loopback a send also does the receiver's half of the network stack, in the sender's time:
             every figure holds that, the floors too, and with a network card the shares are others. There is no loss, no
-            round trip time, no congestion and nothing to send again, for which SRT was made. No push uses TLS or
+            round trip time, no congestion and nothing to send again, for which SRT was made. No rival uses TLS or
             encryption. The sinks discard what they get and are always ready; what a destination that stalls or dies
             does to the others is not here.
             """
@@ -216,6 +216,7 @@ def _again() -> list[str]:
         (BENCHES["api"], "five minutes"),
         (BENCHES["siege"], "five minutes"),
         (BENCHES["restart"], "two minutes"),
+        (BENCHES["rtmps"], "three minutes"),
         (BENCHES["muxing"], "some minutes; its muxing part is on this page"),
         ("make bench-page", "this page from the newest files in `bench/results`, seconds"),
     ]
