@@ -184,8 +184,15 @@ def test_many_streams_show_what_each_protocols_receivers_got() -> None:
     numbers = ("us_per_stream_s", "us_per_push_s", "main_thread_cores", "other_threads_cores", "strangers_cores")
     run = {
         **dict.fromkeys(numbers, 0.5),
-        **{"arena_bytes_per_stream": 3 << 20, "own_bytes_per_stream": 100 << 10, "steady": True, "each": "rtmp,udp"},
-        **{"streams": 200, "pushes": 400, "pushing": 400, "threads": 9, "threads_with_one_stream": 9},
+        "arena_bytes_per_stream": 3 << 20,
+        "own_bytes_per_stream": 100 << 10,
+        "steady": True,
+        "each": "rtmp,udp",
+        "streams": 200,
+        "pushes": 400,
+        "pushing": 400,
+        "threads": 9,
+        "threads_with_one_stream": 9,
         "received": {"rtmp": got, "udp": {**got, "median_mbps": 1.5}},
     }
     text = "\n".join(product.ingest(bench("ingest", run, kbit_per_s=1000)))
