@@ -81,6 +81,21 @@ async def test_nothing_live(client: Client, path: str, body: dict[str, object]) 
         assert (await client.request("DELETE", path)).json == not_found("Controller not found")
 
 
+async def test_what_a_stream_has_brought_is_measured(client: Client) -> None:
+    live = LiveStream(client.engine.registry, "s")
+    live.up()
+    live.feed(60)
+    shown = (await client.request("GET", f"{APP}/streams/s")).json["response"]
+    video, audio = (track[kind] for track, kind in zip(shown["input"]["tracks"], ("video", "audio"), strict=True))
+    assert (video["framerateAvg"], video["framerateLatest"]) == (25.0, 25.0)
+    assert (video["keyFrameInterval"], video["keyFrameIntervalAvg"]) == (25, 25.0)
+    assert (video["deltaFramesSinceLastKeyFrame"], video["hasBframes"]) == (9, False)
+    assert abs(video["bitrateAvg"] - video["bitrateLatest"]) < 0.05 * video["bitrateAvg"]
+    assert 80_000 < video["bitrateAvg"] < 110_000  # 25 frames a second of some 450 bytes
+    assert 28_000 < audio["bitrateAvg"] < 32_000  # 47 of 80 bytes
+    assert shown["outputs"] == [{"name": "s", "tracks": shown["input"]["tracks"], "playlists": []}]
+
+
 async def test_a_live_stream(client: Client) -> None:
     live = LiveStream(client.engine.registry, "säng 1")
     live.up()
@@ -96,10 +111,24 @@ async def test_a_live_stream(client: Client) -> None:
                 "bypass": True,
                 "codec": "H264",
                 "width": 640,
+                "maxWidth": 640,
                 "height": 360,
+                "maxHeight": 360,
                 "bitrate": 0,
+                "bitrateConf": 0,
+                "bitrateAvg": 0,
+                "bitrateLatest": 0,
                 "framerate": 25.0,
+                "framerateConf": 25.0,
+                "framerateAvg": 0.0,
+                "framerateLatest": 0.0,
                 "timebase": {"num": 1, "den": 90000},
+                "hasBframes": False,
+                "keyFrameInterval": 0,
+                "keyFrameIntervalConf": 0,
+                "keyFrameIntervalAvg": 0.0,
+                "keyFrameIntervalLatest": 0,
+                "deltaFramesSinceLastKeyFrame": 0,
             },
         },
         {
@@ -112,6 +141,9 @@ async def test_a_live_stream(client: Client) -> None:
                 "samplerate": 48000,
                 "channel": 2,
                 "bitrate": 96000,
+                "bitrateConf": 96000,
+                "bitrateAvg": 0,
+                "bitrateLatest": 0,
                 "timebase": {"num": 1, "den": 90000},
             },
         },
@@ -124,7 +156,7 @@ async def test_a_live_stream(client: Client) -> None:
             "createdTime": iso_time(live.stream.created_time),
             "tracks": tracks,
         },
-        "outputs": [{"name": "säng 1", "tracks": tracks}],
+        "outputs": [{"name": "säng 1", "tracks": tracks, "playlists": []}],
     }
     live.down()
     assert (await client.request("GET", f"{APP}/streams")).json == ok(["b"])
@@ -134,5 +166,5 @@ async def test_a_live_stream(client: Client) -> None:
     ("codec", "name"), [(Codec.H264, "H264"), (Codec.HEVC, "H265"), (Codec.OPUS, "OPUS"), (Codec.AAC, "AAC")]
 )
 def test_codec_names(codec: Codec, name: str) -> None:
-    shown = track_json(Track(id=1, codec=codec))
+    shown = track_json(Track(id=1, codec=codec), {})
     assert shown[codec.kind.value.lower()]["codec"] == name

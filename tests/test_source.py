@@ -54,6 +54,30 @@ def test_a_source_begins_at_the_clock_and_keeps_all_distances(start: int) -> Non
     assert made.frame_count == len(frames)
 
 
+@pytest.mark.parametrize("reordered", [False, True])
+def test_tracks_are_measured(reordered: bool) -> None:
+    made = source()
+    nothing = made.measured()[0]
+    assert not any(nothing.values())
+    frames = list(av_frames(4))
+    for frame in frames:
+        late = 7200 if reordered and frame.dts % 10_800 == 0 else 0  # each third picture is shown after the next one
+        made.push(frame.track, frame.dts, frame.pts + late, frame.flags, frame.data)
+    video = [frame for frame in frames if frame.track == 0]
+    keys = [number for number, frame in enumerate(video) if frame.flags & KEY]
+    seconds = (video[-1].dts - video[0].dts) / 90_000
+    measured = made.measured()[0]
+    assert measured["frames_per_s"] == pytest.approx((len(video) - 1) / seconds)
+    assert measured["latest_frames_per_s"] == pytest.approx(measured["frames_per_s"], rel=0.05)
+    sent_bits = 8 * sum(len(frame.data) for frame in video) * (len(video) - 1) / len(video)
+    assert measured["bits_per_s"] == pytest.approx(sent_bits / seconds, abs=1)
+    assert measured["latest_key_interval"] == keys[-1] - keys[-2]
+    assert measured["key_interval"] == (keys[-1] - keys[0]) / (len(keys) - 1)
+    assert measured["frames_since_key"] == len(video) - 1 - keys[-1]
+    assert measured["reordered"] is reordered
+    assert made.measured()[1]["frames_per_s"] > 40
+
+
 def test_a_returning_stream_continues_above_the_one_before() -> None:
     floor = Clock().now() + 3600 * 90000
     made = source(floor)

@@ -12,7 +12,7 @@ Frames come on one thread, which may be another one than that of the pushes: a l
 whole.  Listeners are called on the thread of the frames, when it has the lock no more.
 """
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import time
 from dataclasses import replace
@@ -34,6 +34,46 @@ cdef int64_t MILLISECOND = 90
 cdef int64_t BACKWARD_JUMP = 3 * 90000     # interleaving of honest inputs stays well below
 cdef int64_t FORWARD_JUMP = 10 * 90000
 cdef int64_t AUDIO_KEY_TICKS = 400 * 90    # join points of a stream without video
+
+
+cdef void measure(measured_t* measured, const Frame* frame) noexcept nogil:
+    """Count a frame; a second that is over becomes the latest one."""
+    cdef int64_t ticks
+    if measured.frames == 0:
+        measured.first_dts = measured.window_dts = frame.dts
+    elif frame.pts < measured.last_pts:
+        measured.reordered += 1
+    measured.last_pts = frame.pts
+    ticks = frame.dts - measured.window_dts
+    if ticks >= 90000:
+        measured.latest_bits_per_s = (measured.bytes - measured.window_bytes) * 8 * 90000 // <uint64_t>ticks
+        measured.latest_milliframes_per_s = (measured.frames - measured.window_frames) * 1000 * 90000 // <uint64_t>ticks
+        measured.window_bytes, measured.window_frames, measured.window_dts = measured.bytes, measured.frames, frame.dts
+    if frame.flags & FRAME_KEY:
+        if measured.keys:
+            measured.key_interval = measured.frames - measured.last_key
+        else:
+            measured.first_key = measured.frames
+        measured.last_key = measured.frames
+        measured.keys += 1
+    measured.bytes += frame.size
+    measured.frames += 1
+
+
+cdef dict measured_of(const measured_t* measured, int64_t last_dts):
+    """As Source.measured shows it: averages are of all that came before the last frame."""
+    cdef double seconds = (last_dts - measured.first_dts) / 90000.0 if measured.frames > 1 else 0.0
+    cdef uint64_t between = measured.keys - 1 if measured.keys > 1 else 0
+    return {
+        "bits_per_s": round(measured.bytes * 8 * (measured.frames - 1) / measured.frames / seconds) if seconds > 0 else 0,
+        "latest_bits_per_s": measured.latest_bits_per_s,
+        "frames_per_s": (measured.frames - 1) / seconds if seconds > 0 else 0.0,
+        "latest_frames_per_s": measured.latest_milliframes_per_s / 1000.0,
+        "key_interval": <double>(measured.last_key - measured.first_key) / between if between else 0.0,
+        "latest_key_interval": measured.key_interval,
+        "frames_since_key": measured.frames - 1 - measured.last_key if measured.keys else 0,
+        "reordered": measured.reordered > 0,
+    }
 
 
 cdef class Clock:
@@ -117,6 +157,7 @@ cdef class Source:
             for index, track in enumerate(tracks):
                 self.clocks[index].id = track.id
                 self.clocks[index].last_dts = known.get(track.id, INT64_MIN)
+                memset(&self.clocks[index].measured, 0, sizeof(measured_t))
             self.track_count = len(tracks)
             self.has_video = bool(videos)
             self.key_track = min(videos, key=_track_id).id if videos else 0
@@ -171,6 +212,8 @@ cdef class Source:
         self._remember(frame)
         self.frame_count += 1
         self.byte_count += frame.size
+        if not frame.flags & FRAME_CONFIG:
+            measure(&clock.measured, frame)
         cdef list failed = None
         cdef Feed feed
         for feed in self.writers:
@@ -314,6 +357,12 @@ cdef class Source:
     def bytes_per_s(self):
         """Bytes of frames per second of media; 0 until known."""
         return self.frames.bytes_per_s
+
+    def measured(self):
+        """What the tracks are like, by id: dicts of `bits_per_s`, `frames_per_s` and `key_interval` (frames), each with `latest_` (of the last second, or
+        between the last two keyframes), `frames_since_key` and `reordered`; 0 for what is not known yet.
+        """
+        return {self.clocks[index].id: measured_of(&self.clocks[index].measured, self.clocks[index].last_dts) for index in range(self.track_count)}
 
     @property
     def feed_count(self):

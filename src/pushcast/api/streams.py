@@ -6,6 +6,7 @@ nothing is transcoded, so its only output has its own name and tracks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pushcast import __version__
@@ -56,17 +57,27 @@ def find_stream(registry: Registry, vhost: str, app: str, name: str) -> Stream:
 
 
 def stream_json(stream: Stream) -> dict[str, Any]:
-    tracks = [track_json(track) for track in stream.tracks]
+    measured = stream.source.measured()
+    tracks = [track_json(track, measured.get(track.id, {})) for track in stream.tracks]
     source: dict[str, Any] = {"sourceType": stream.source_type}
     if stream.source_url:
         source["sourceUrl"] = stream.source_url
     source["createdTime"] = iso_time(stream.created_time)
     source["tracks"] = tracks
-    return {"name": stream.name, "input": source, "outputs": [{"name": stream.name, "tracks": tracks}]}
+    return {"name": stream.name, "input": source, "outputs": [{"name": stream.name, "tracks": tracks, "playlists": []}]}
 
 
-def track_json(track: Track) -> dict[str, Any]:
-    """A track; ``name`` is what ``variantNames`` of a push matches.  Numbers that are not known are 0."""
+def track_json(track: Track, measured: Mapping[str, float]) -> dict[str, Any]:
+    """A track; ``name`` is what ``variantNames`` of a push matches.  Numbers that are not known are 0.
+
+    Members in ``Conf`` are what the publisher said, those in ``Avg`` and ``Latest`` what came (Source.measured).
+    """
+    bitrates = {
+        "bitrate": track.bitrate,
+        "bitrateConf": track.bitrate,
+        "bitrateAvg": measured.get("bits_per_s", 0),
+        "bitrateLatest": measured.get("latest_bits_per_s", 0),
+    }
     shown: dict[str, Any] = {"id": track.id, "name": track.variant_name, "type": track.kind}
     codec = _CODEC_NAMES.get(track.codec, track.codec.name)
     timebase = {"num": 1, "den": 90000}
@@ -75,10 +86,21 @@ def track_json(track: Track) -> dict[str, Any]:
             "bypass": True,
             "codec": codec,
             "width": track.width,
+            "maxWidth": track.width,
             "height": track.height,
-            "bitrate": track.bitrate,
+            "maxHeight": track.height,
+            **bitrates,
             "framerate": track.frame_rate,
+            "framerateConf": track.frame_rate,
+            "framerateAvg": round(measured.get("frames_per_s", 0.0), 3),
+            "framerateLatest": measured.get("latest_frames_per_s", 0.0),
             "timebase": timebase,
+            "hasBframes": bool(measured.get("reordered", False)),
+            "keyFrameInterval": measured.get("latest_key_interval", 0),
+            "keyFrameIntervalConf": 0,
+            "keyFrameIntervalAvg": round(measured.get("key_interval", 0.0), 3),
+            "keyFrameIntervalLatest": measured.get("latest_key_interval", 0),
+            "deltaFramesSinceLastKeyFrame": measured.get("frames_since_key", 0),
         }
     elif track.kind is Kind.AUDIO:
         shown["audio"] = {
@@ -86,7 +108,7 @@ def track_json(track: Track) -> dict[str, Any]:
             "codec": codec,
             "samplerate": track.sample_rate,
             "channel": track.channels,
-            "bitrate": track.bitrate,
+            **bitrates,
             "timebase": timebase,
         }
     return shown

@@ -73,7 +73,7 @@ def _row(track: Mapping[str, Any]) -> list[str]:
         text(track.get("type")),
         text(media.get("codec")),
         _format(video, audio),
-        bit_rate(media.get("bitrate")),
+        bit_rate(media.get("bitrate") or media.get("bitrateLatest")),
     ]
 
 

@@ -15,6 +15,12 @@ _WORDS = {"type": ["string", "array"], "items": {"type": "string"}, "description
 _OUTCOME = closed({"statusCode": whole(), "message": text(), "response": ref("Push")}, ("response",))
 
 _TIMEBASE = closed({"num": whole(), "den": whole()})
+_BITRATES = {
+    "bitrate": whole("Bits per second, as the publisher said; 0: it did not."),
+    "bitrateConf": whole(),
+    "bitrateAvg": whole("As it came, since the beginning."),
+    "bitrateLatest": whole("In the last second."),
+}
 _TRACK = closed(
     {
         "id": whole(),
@@ -25,10 +31,21 @@ _TRACK = closed(
                 "bypass": {"const": True},
                 "codec": text(examples=["H264"]),
                 "width": whole(),
+                "maxWidth": whole(),
                 "height": whole(),
-                "bitrate": whole("Bits per second; 0: not known."),
-                "framerate": number(),
+                "maxHeight": whole(),
+                **_BITRATES,
+                "framerate": number("As the publisher said; 0: it did not."),
+                "framerateConf": number(),
+                "framerateAvg": number("As it came, since the beginning."),
+                "framerateLatest": number("In the last second."),
                 "timebase": _TIMEBASE,
+                "hasBframes": {"type": "boolean"},
+                "keyFrameInterval": whole("Frames between the last two keyframes."),
+                "keyFrameIntervalConf": whole("Not known here."),
+                "keyFrameIntervalAvg": number(),
+                "keyFrameIntervalLatest": whole(),
+                "deltaFramesSinceLastKeyFrame": whole(),
             }
         ),
         "audio": closed(
@@ -37,7 +54,7 @@ _TRACK = closed(
                 "codec": text(examples=["AAC"]),
                 "samplerate": whole(),
                 "channel": whole(),
-                "bitrate": whole("Bits per second; 0: not known."),
+                **_BITRATES,
                 "timebase": _TIMEBASE,
             }
         ),
@@ -57,7 +74,9 @@ _STREAM = closed(
             },
             ("sourceUrl",),
         ),
-        "outputs": listed(closed({"name": text(), "tracks": listed(ref("Track"))})),
+        "outputs": listed(
+            closed({"name": text(), "tracks": listed(ref("Track")), "playlists": listed({}, maxItems=0)})
+        ),
     }
 )
 
