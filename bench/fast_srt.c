@@ -22,8 +22,8 @@ static void print_totals(char *out, size_t size)
         again += connections[i].again;
     }
     snprintf(out, size,
-             ",\"connections\":%d,\"shutdowns\":%lu,\"datagrams\":%lu,\"lost\":%lu,\"again\":%lu,\"malformed\":%lu,\"control\":%lu",
-             connection_count, shutdowns, packets, lost, again, malformed, control_packets);
+             ",\"connections\":%d,\"shutdowns\":%lu,\"datagrams\":%lu,\"lost\":%lu,\"again\":%lu,\"malformed\":%lu,\"strangers\":%lu,\"control\":%lu",
+             connection_count, shutdowns, packets, lost, again, malformed, strangers, control_packets);
 }
 
 static void report(void)

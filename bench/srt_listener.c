@@ -18,7 +18,7 @@ enum { HANDSHAKE_BYTES = 64, WINDOW = 8192, INDUCTION = 1, MAGIC = 0x4A17, SRT_V
 
 struct connection connections[MOST_CONNECTIONS];
 int connection_count;
-uint64_t start_ns, malformed, shutdowns, control_packets;
+uint64_t start_ns, malformed, strangers, shutdowns, control_packets;
 size_t read_bytes = HEAD;
 take_payload_t take_payload;
 
@@ -43,12 +43,17 @@ static void put_control(uint8_t *p, enum control type, uint32_t info, uint32_t t
     put(p + 12, to);
 }
 
+static int from(const struct connection *c, const struct sockaddr_in *peer)
+{
+    return c->peer.sin_port == peer->sin_port && c->peer.sin_addr.s_addr == peer->sin_addr.s_addr;
+}
+
 static struct connection *connection_for(int fd, const struct sockaddr_in *peer, const uint8_t *handshake)
 {
     uint32_t id = get(handshake + 40);
     for (int i = connection_count - 1; i >= 0; i--) {
         struct connection *c = &connections[i];
-        if (c->peer_id == id && c->peer.sin_port == peer->sin_port && c->peer.sin_addr.s_addr == peer->sin_addr.s_addr)
+        if (c->peer_id == id && from(c, peer))
             return c;
     }
     if (connection_count == MOST_CONNECTIONS)
@@ -122,6 +127,17 @@ static void on_data(struct connection *c, const uint8_t *p, size_t payload, uint
         take_payload(c, p + 16, payload < read_bytes - 16 ? payload : read_bytes - 16, now);
 }
 
+/* What nobody here asked for is no fault of those who did: a sender of an earlier listener on this port goes on for seconds. */
+static void on_unexpected(const struct sockaddr_in *peer)
+{
+    for (int i = 0; i < connection_count; i++)
+        if (from(&connections[i], peer)) {
+            malformed++;
+            return;
+        }
+    strangers++;
+}
+
 static void on_packet(int fd, const struct sockaddr_in *peer, const uint8_t *p, size_t size, uint64_t now)
 {
     if (size < 16) {
@@ -130,11 +146,13 @@ static void on_packet(int fd, const struct sockaddr_in *peer, const uint8_t *p, 
     }
     uint32_t index = get(p + 12) - FIRST_ID, control = get(p) >> 16 & 0x7fff;
     struct connection *c = index < (uint32_t)connection_count ? &connections[index] : NULL;
+    if (c && !from(c, peer))
+        c = NULL;
     if (!(p[0] & 0x80)) {
         if (c && c->open)
             on_data(c, p, size - 16, now);
         else
-            malformed++;
+            on_unexpected(peer);
         return;
     }
     control_packets++;

@@ -38,7 +38,7 @@ struct connection {
 extern struct connection connections[MOST_CONNECTIONS];
 extern int connection_count;
 extern uint64_t start_ns;        /* zero of the time stamps in our packets, to be set first */
-extern uint64_t malformed, shutdowns, control_packets;
+extern uint64_t malformed, strangers, shutdowns, control_packets;
 
 /* How much of each packet is read, HEAD to MOST_READ_BYTES; the kernel throws the rest away. */
 extern size_t read_bytes;

@@ -159,6 +159,8 @@ def test_a_stray_packet_does_not_stop_the_srt_receiver(packet: bytes, trace: Pat
         arguments = ["--ports", str(sink.ports[0]), "--destinations", "1", "--warm-s", "0", "--window-s", "0.2"]
         sent = run([str(build.program("raw_srt")), "--trace", str(trace), *arguments])
     assert sink.summary["bytes"] == sent["total_bytes"]
+    is_media = len(packet) >= 16 and packet[0] < 0x80
+    assert sink.summary["strangers"] == is_media, "its sender never asked to be let in"
 
 
 def bad_traces() -> Iterator[tuple[str, bytes]]:
