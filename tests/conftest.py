@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the command line that speak to a server."""
+"""Fixtures of all tests: the event loop, and a server for the tests of the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from cli_server import TOKEN, ApiServer, api_server, environment
+
+
+@pytest.fixture
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    """The loop that the server runs on."""
+    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

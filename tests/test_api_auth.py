@@ -6,19 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from api_client import Client, serving
 from authorization_forms import ADMITTED, REFUSED, TOKEN
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 FORMS = [*REFUSED, *((header, None) for header in ADMITTED)]
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvloop
 from api_client import Client, basic, serving
 from live import LiveStream, UdpSink, refusing_tcp_port, until
 
 from pushcast.access import Grant, Role
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 
 READER, PUSHER, ELSEWHERE = "reader-token", "pusher-token", "elsewhere-token"
 TOKENS = (
@@ -30,12 +27,6 @@ KEYED: dict[str, Any] = {
     "url": "rtmp://127.0.0.1:9/live",
     "streamKey": "s3cret-key",
 }
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvloop
 from api_client import Client, basic, serving
 from hypothesis import given
 from hypothesis import settings as examples
@@ -24,8 +23,6 @@ from pushcast.api.body import read_json
 from pushcast.api.times import iso_time
 from pushcast.errors import InvalidRequest
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 CASES = json.loads((Path(__file__).parent / "data/api_cases.json").read_text())["cases"]
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$")
 JSON_TYPE = "application/json;charset=UTF-8"
@@ -35,12 +32,6 @@ START: dict[str, Any] = {
     "protocol": "mpegts",
     "url": "udp://127.0.0.1:9",
 }
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from api_client import Client, serving
 from live import LiveStream
 
@@ -15,15 +14,7 @@ from pushcast.api.streams import track_json
 from pushcast.api.times import iso_time
 from pushcast.media import Codec, Track
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 APP = "/v1/vhosts/v/apps/a"
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

@@ -12,22 +12,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from pushcast.api.tls import MAX_FILE_BYTES, ServerTls
 from pushcast.errors import ConfigError
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 DEADLINE_S = 10.0
 EC = ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
 RSA = ["rsa:2048"]
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvloop
 from live import Engine, LiveStream, Peers, engine, refusing_tcp_port, until
 
 from pushcast import backups as backups_module
@@ -18,15 +17,7 @@ from pushcast.push import Push, PushState
 from pushcast.retry import RetryPolicy
 from pushcast.settings import read_settings
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 ASKED = {"id": "p", "stream": {"name": "s"}, "protocol": "mpegts", "url": "tcp://127.0.0.1:9"}
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

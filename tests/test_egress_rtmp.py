@@ -18,7 +18,6 @@ from pathlib import Path
 import av
 import pytest
 import pytest_asyncio
-import uvloop
 from live import until, watched
 from rtmp_peer import SECRET, Script, Served, served
 
@@ -40,8 +39,6 @@ from pushcast.rtmp import client
 from pushcast.rtmp.events import Connect, Event, Refuse, Start, Unpublish
 from pushcast.rtmp.messages import Acknowledgement, UserControl, build
 from pushcast.source import Clock, Source
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 
 PARSED = [
     # url, streamKey, host, port, app, key, tcUrl
@@ -90,12 +87,6 @@ def test_refused_urls(url: str, key: str, words: str) -> None:
 
 def test_a_target_shows_no_secret() -> None:
     assert SECRET not in repr(RtmpProtocol().parse(f"rtmp://h/app?auth={SECRET}", SECRET))
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 async def connect(target: RtmpTarget) -> RtmpLink:

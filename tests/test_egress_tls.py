@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvloop
 from certificates import Certificate, Certificates
 from rtmp_peer import SECRET, Served, served
 
@@ -19,14 +18,6 @@ from pushcast.egress import rtmp
 from pushcast.egress.rtmp import RtmpLink, RtmpProtocol, RtmpTarget
 from pushcast.egress.tls import TlsSettings, read_tls
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, Retry, TlsError
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from live import LiveStream, Peers, UdpSink, until, within
 
 from pushcast.egress import PROTOCOLS, Link
@@ -21,15 +20,6 @@ from pushcast.stream import Registry
 
 KEY = FeedKey(Container.MPEGTS, (7, 9))
 FINAL = b"farewell, said once"
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

@@ -9,21 +9,12 @@ import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvloop
 from adversity.sinks import sinks
 from live import LiveStream, engine, refusing_tcp_port, settings, until
 
 from pushcast import garbage
 from pushcast.push import Push, PushState
 from pushcast.scheduler import Scheduler
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvloop
 from live import Engine, LiveStream, UdpSink, engine, settings, until
 
 from pushcast import health as health_module
@@ -21,19 +20,11 @@ from pushcast.egress.tcpinfo import tcp_info
 from pushcast.health import WELL, Condition, Health, Pulse, look_after
 from pushcast.push import Push, PushState
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 SECOND = 1_000_000_000
 QUIET = Counters(
     sent_bytes=0, sends=0, jumps=0, skipped_spans=0, lag_ms=0, max_gap_ms=0, refused=0, last_send_ns=0, blocked_ms=0
 )
 DEGRADED, STALLED = Health.DEGRADED, Health.STALLED
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 class Looks:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from live import Engine, LiveStream, Peers, engine, settings, until
 
 from pushcast.errors import InvalidRequest
@@ -15,14 +14,6 @@ from pushcast.health import Health
 from pushcast.push import Push, PushState
 from pushcast.settings import read_settings
 from pushcast.verify import TsChecker
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

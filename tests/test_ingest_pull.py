@@ -19,7 +19,6 @@ from typing import Any
 
 import av
 import pytest
-import uvloop
 from live import refusing_tcp_port, until, within
 from serving import Process, free_port, port_bound
 
@@ -35,16 +34,8 @@ from pushcast.media import Codec, Container, FeedKey, Track
 from pushcast.source import Clock
 from pushcast.stream import Registry, Stream
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 SECONDS = 8  # libavformat may look at 5 s before it says what is in them
 SECRET = "hunter2"
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live import until
@@ -39,17 +38,9 @@ from pushcast.rtmp.events import (
 from pushcast.source import Clock
 from pushcast.stream import Registry, Stream
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 VHOSTS = {"first": ("one", "two"), "127.0.0.1": ("one",), "Cams.Example": ("one",)}
 VIDEO_HEADER = b"\x17\0\0\0\0" + AVCC
 AUDIO_HEADER = b"\xaf\0" + ASC
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from api_client import Client, serving
 from live import LiveStream, until
 from srt_peer import srt_listener
@@ -22,16 +21,8 @@ from pushcast.ring import Ring
 from pushcast.sender import Destination, Sender
 from pushcast.transport import UdpTransport
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 FRAME_BYTES = 6000  # 150 KB/s
 NARROW_BYTES_PER_S = 40_000
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

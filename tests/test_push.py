@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import uvloop
 from live import (
     Engine,
     LiveStream,
@@ -39,15 +38,7 @@ from pushcast.errors import (
 )
 from pushcast.push import TRANSITIONS, Push, PushState
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 KEY = "k-0123-very-secret"
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture

@@ -13,15 +13,7 @@ from live import until
 
 from pushcast.egress.readiness import PEERS_A_TURN, Readiness, readiness
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 COUNT = 5 * PEERS_A_TURN
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

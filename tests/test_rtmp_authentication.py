@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-import uvloop
 from rtmp_peer import SECRET, Script, Served, served
 
 from pushcast.egress.rtmp import RtmpProtocol, RtmpTarget
@@ -17,17 +16,9 @@ from pushcast.errors import EngineError, InvalidRequest, Rejected, Retry, TlsErr
 from pushcast.rtmp.authentication import AuthenticationFailed, Credentials
 from pushcast.rtmp.events import Connect, Refuse
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 USER, PASSWORD = "studio", "p4ss:w@rd/ü"
 IN_URL = "studio:p4ss%3Aw%40rd%2F%C3%BC"
 REJECTED = "NetConnection.Connect.Rejected"
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 def md5(text: str) -> hashlib._Hash:

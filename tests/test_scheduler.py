@@ -37,14 +37,6 @@ from pushcast.errors import Conflict, NotFound
 from pushcast.push import TRANSITIONS, Push, PushState
 from pushcast.retry import RetryPolicy
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
-
 
 @pytest_asyncio.fixture
 async def world() -> AsyncIterator[Engine]:

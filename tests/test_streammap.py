@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from live import Engine, LiveStream, UdpSink, engine, settings, until, within
@@ -26,15 +25,7 @@ from pushcast.streammap import StreamMap
 from pushcast.streammap_file import MAX_FILE_BYTES, MAX_RULES, Reading, read_stream_map
 from pushcast.streammap_rule import Rule, configured_rules, match, named
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 STREAM_MACROS = "macros ${Application}, ${Stream}, ${SourceStream}"
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

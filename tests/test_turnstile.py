@@ -5,17 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 
 from pushcast.turnstile import Turnstile
-
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 async def test_a_crowd_passes_a_few_in_each_turn_and_in_order() -> None:

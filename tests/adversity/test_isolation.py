@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import uvloop
 from live import LiveStream, engine, until
 from serving import TOKEN, Served, ffmpeg_publish, serving
 from serving import until as until_true
@@ -24,19 +23,11 @@ from pushcast.errors import EngineError
 from pushcast.push import LastError, PushState
 from pushcast.push import Push as RunningPush
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 PROTOCOLS = ("rtmp", "srt", "tcp", "udp")
 STALL_S, STALL_SLACK_S = 10.0, 4.0
 JUMP_LAG_MS = 5050  # just more than what a jump needs
 GROWTH_BYTES = 12 << 20  # the ring grows to the media it keeps, and no further
 GAP_MS = 250
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 def resident_bytes() -> int:

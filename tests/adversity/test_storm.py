@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-import uvloop
 from live import LiveStream, engine, until
 from serving import serving
 
@@ -16,18 +14,10 @@ from adversity.sinks import Sink, sinks
 from adversity.storm import live_pushes, start_at_once
 from pushcast.push import PushState
 
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
-
 PROTOCOLS = ("rtmp", "srt", "udp")
 LIVE_OF_EACH, DEAD_OF_EACH = 20, 10
 PUSHING_S = 2.0
 WINDOW_S, WINDOWS = 1.2, 3
-
-
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """The loop that the server runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 def test_all_live_pushes_of_a_storm_are_pushing_within_two_seconds(tmp_path: Path, clip: Path) -> None:
