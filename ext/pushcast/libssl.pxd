@@ -6,7 +6,6 @@ cdef extern from "<openssl/bio.h>" nogil:
     ctypedef struct BIO
     ctypedef struct BIO_METHOD
     enum:
-        BIO_CTRL_EOF
         BIO_CTRL_FLUSH
         BIO_TYPE_SOURCE_SINK
     BIO_METHOD* BIO_meth_new(int type, const char* name)
@@ -70,7 +69,6 @@ cdef extern from "<openssl/ssl.h>" nogil:
         TLS1_2_VERSION
         SSL_VERIFY_NONE
         SSL_VERIFY_PEER
-        SSL_ERROR_NONE
         SSL_ERROR_WANT_READ
         SSL_ERROR_ZERO_RETURN
         SSL_MODE_RELEASE_BUFFERS

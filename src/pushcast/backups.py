@@ -34,6 +34,15 @@ class Backup:
         return self.url if self.stream_key is None else {"url": self.url, "streamKey": self.stream_key}
 
 
+def read_destination(protocol: Protocol, url: str, stream_key: str, options: Mapping[str, Any]) -> tuple[str, Target]:
+    """(URL without what means nothing in it, where it leads).  :raises InvalidRequest: it is none, or not allowed."""
+    url = url.strip()
+    url = url.rstrip("/") if not url.endswith("://") else url
+    target = protocol.parse(url, stream_key, options)
+    check_request(target.host, target.port)
+    return url, target
+
+
 def read_backups(member: object, protocol: Protocol, stream_key: str, options: Mapping[str, Any]) -> tuple[Backup, ...]:
     """The list of a request.  :raises InvalidRequest: which of them, what was found, what is allowed."""
     if member is None:
@@ -54,10 +63,9 @@ def _read(number: int, member: object, protocol: Protocol, stream_key: str, opti
         or set(own) - {"url", "streamKey"}
     ):
         raise InvalidRequest(f"backupUrls[{number}]: allowed: a URL, or an object with url and streamKey")
-    url, key = url.strip().rstrip("/"), key.strip() if key is not None else None
+    key = key.strip() if key is not None else None
     try:
-        target = protocol.parse(url, stream_key if key is None else key, options)
-        check_request(target.host, target.port)
+        url, target = read_destination(protocol, url, stream_key if key is None else key, options)
     except InvalidRequest as error:
         raise InvalidRequest(f"backupUrls[{number}]: {error}") from None
     return Backup(target, url, key)

@@ -89,18 +89,18 @@ class Session:
         self._loss: EngineError | None = None  # what the link said when it lost its peer
 
     async def run(self, feed_key: Callable[[Stream], FeedKey], following: Following) -> EngineError | None:
-        """Until it is over: why it failed, None when it ended as wanted.  Then :meth:`end` it."""
+        """Until it is over: why it failed, None when it ended as wanted.  Then comes :meth:`release`."""
         try:
-            interruption = self._owner.interruption(bool(self._owner.leaves()) or self.stream.ended.is_set())
             self._watch()
             self._link.on_lost = self._on_lost
             self._link.watch()
-            await interruption  # for hours, in hundreds of pushes: these frames and one future are all that waits
-            while (stream := await self._held(following)) is not None:
+            while True:
+                # For hours, in hundreds of pushes: these frames and one future are all that waits.
+                await self._owner.interruption(self._is_over() or self.stream.ended.is_set())
+                stream = await self._held(following)
+                if stream is None:
+                    break
                 await self._go_on(stream, stream.feed(feed_key(stream)))
-                interruption = self._owner.interruption(bool(self._owner.leaves()) or self.stream.ended.is_set())
-                self._watch()
-                await interruption
         except EngineError as error:
             return error  # the stream that is back has not what is asked for
         except BaseException:
@@ -257,6 +257,7 @@ class Session:
         self.stream, self._feed = stream, feed
         self._attachment = self._fanout.attach(feed, self._link, stall_ms=self._stall_ms, before=before)
         self._pulse = Pulse(time.monotonic_ns())
+        self._watch()
         self._owner.log.info("goes on with the stream that is back")
 
 

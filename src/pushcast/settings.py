@@ -13,17 +13,16 @@ from datetime import datetime
 from sys import intern
 from typing import Any
 
-from pushcast.backups import Backup, read_backups, read_fail_back_s
+from pushcast.backups import Backup, read_backups, read_destination, read_fail_back_s
 from pushcast.egress import PROTOCOLS, Target
 from pushcast.egress.link import NO_OPTIONS
-from pushcast.egress.resolve import check_request
 from pushcast.errors import InvalidRequest
 from pushcast.retry import DEFAULT as DEFAULT_RETRY
 from pushcast.retry import RetryPolicy, read_retry
 from pushcast.stream import Name
 
 # A stream that is away for longer is another one; what is held holds a place at the destination.
-MOST_HOLD_MS = 600_000
+HOLDS_MS = (0, 600_000)
 STALL_TIMEOUT_S = 10.0
 STALL_TIMEOUTS_S = (1.0, 600.0)
 LAST_MOMENT = 253402300800.0  # the year 10000, which no clock of ours can write
@@ -85,15 +84,6 @@ class PushSettings:
             found["backupUrls"] = [backup.member() for backup in self.backups]
         return found | self.robustness()
 
-    @property
-    def has_robustness(self) -> bool:
-        """Whether any member about failures was asked for."""
-        return (
-            self.retry is not DEFAULT_RETRY
-            or self.stall_timeout_s != STALL_TIMEOUT_S
-            or bool(self.hold_s or self.fail_back_s)
-        )
-
     def robustness(self) -> dict[str, Any]:
         """Those members about failures that were asked for."""
         found: dict[str, Any] = {}
@@ -122,10 +112,8 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
     push_id, stream_name = text_member(request, "id"), text_member(stream, "name")
     url, stream_key = text_member(request, "url").strip(), text_member(request, "streamKey").strip()
     require(("id", push_id), ("stream.name", stream_name), ("url", url))
-    url = url.rstrip("/") if not url.endswith("://") else url
     options = {name: request[name] for name in protocol.members if request.get(name) is not None} or NO_OPTIONS
-    target = protocol.parse(url, stream_key, options)
-    check_request(target.host, target.port)
+    url, target = read_destination(protocol, url, stream_key, options)
     return PushSettings(
         id=push_id,
         vhost=intern(vhost),  # pushes are many, and their names are few
@@ -143,8 +131,8 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
         stop_at=_time(request, "stopAt"),
         max_duration_s=_duration_s(request, "maxDuration"),
         retry=read_retry(request["retry"]) if request.get("retry") is not None else DEFAULT_RETRY,
-        stall_timeout_s=_stall_timeout_s(request),
-        hold_s=_hold_s(request),
+        stall_timeout_s=float(_within(request, "stallTimeout", STALL_TIMEOUTS_S, "seconds", STALL_TIMEOUT_S)),
+        hold_s=_within(request, "holdMs", HOLDS_MS, "milliseconds", 0) / 1000,
         backups=read_backups(request.get("backupUrls"), protocol, stream_key, options),
         fail_back_s=read_fail_back_s(request.get("failBack")),
     )
@@ -196,23 +184,16 @@ def _duration_s(request: Mapping[str, Any], name: str) -> float:
         raise InvalidRequest(f"{name}: found {json.dumps(value)[:64]}, allowed: seconds, more than 0") from None
 
 
-def _stall_timeout_s(request: Mapping[str, Any]) -> float:
-    value = request.get("stallTimeout")
+def _within(request: Mapping[str, Any], name: str, bounds: tuple[float, float], unit: str, default: float) -> float:
+    """A number of a request; whole when its bounds are."""
+    value = request.get(name)
     if value is None:
-        return STALL_TIMEOUT_S
-    low, high = STALL_TIMEOUTS_S
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InvalidRequest(f"stallTimeout: found {json.dumps(value)[:64]}, allowed: {low:g} to {high:g} seconds")
-    return float(value)
-
-
-def _hold_s(request: Mapping[str, Any]) -> float:
-    value = request.get("holdMs")
-    if value is None:
-        return 0.0
-    if type(value) is not int or not 0 <= value <= MOST_HOLD_MS:
-        raise InvalidRequest(f"holdMs: found {json.dumps(value)[:64]}, allowed: 0 to {MOST_HOLD_MS} milliseconds")
-    return value / 1000
+        return default
+    low, high = bounds
+    kinds = int if isinstance(high, int) else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise InvalidRequest(f"{name}: found {json.dumps(value)[:64]}, allowed: {low:g} to {high:g} {unit}")
+    return value
 
 
 def _number(value: object) -> float:

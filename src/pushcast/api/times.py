@@ -8,8 +8,6 @@ from functools import lru_cache
 
 def iso_time(seconds: float) -> str:
     """``2023-03-15T23:02:34.371+09:00``; 0, a time that is not set, is the epoch in the local zone."""
-    if not seconds:
-        return "{}.000{}".format(*local_second(0))
     second, microseconds = divmod(round(seconds * 1_000_000), 1_000_000)
     moment, offset = local_second(second)
     return f"{moment}.{microseconds // 1000:03d}{offset}"

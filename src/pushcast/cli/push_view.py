@@ -76,7 +76,7 @@ def fields(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("health", _health(push)),
         *_failure(push, now),
         *((name, _figure(value, now)) for name, value in members(push.get("statistics")).items()),
-        *(("history", _move(each, now)) for each in objects(push.get("history"))),
+        *(("history", _change(each, now)) for each in objects(push.get("history"))),
     ]
     return [(name, value) for name, value in found if value]
 
@@ -86,15 +86,13 @@ def _figure(value: object, now: datetime) -> str:
     return f"{value:g}" if isinstance(value, int | float) and abs(value) < 1e5 else _time(value, now) or str(value)
 
 
-def _move(move: Mapping[str, Any], now: datetime) -> str:
-    said = f"{short_time(move.get('time'), now)}  {text(move.get('from'))} -> {text(move.get('to'))}"
-    return f"{said}  {sentence(move.get('reason'), '')}".rstrip()
-
-
 def change_line(change: Mapping[str, Any], now: datetime) -> str:
     """``20:15:03  studio  connecting -> pushing  reason``."""
-    parts = [short_time(change.get("time"), now), text(change.get("id"))]
-    parts.append(f"{text(change.get('from'))} -> {text(change.get('to'))}")
+    return _change(change, now, text(change.get("id")))
+
+
+def _change(change: Mapping[str, Any], now: datetime, *whose: str) -> str:
+    parts = [short_time(change.get("time"), now), *whose, f"{text(change.get('from'))} -> {text(change.get('to'))}"]
     return "  ".join([*parts, sentence(change.get("reason"), "")]).rstrip()
 
 

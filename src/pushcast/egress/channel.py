@@ -62,10 +62,6 @@ class Channel:
         """What the API shows of it."""
         return {}
 
-    def close(self) -> None:
-        """Close the socket unless a transport has it."""
-        self._sock.close()
-
 
 class TlsChannel(Channel):
     """The same under TLS, after its handshake."""

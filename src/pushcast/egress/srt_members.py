@@ -62,10 +62,15 @@ def read_srt_options(member: object, query: str) -> SrtOptions:
     if not isinstance(member, Mapping):
         raise InvalidRequest(f"srtOptions: found {type(member).__name__}, allowed an object")
     written = {name: _written(name, value) for name, value in member.items() if value is not None}
-    own = "&".join(written.values())
-    _check(own, written)
-    # The first of two equal names counts, and the names above are those that are looked for first.
-    return parse_options("&".join(filter(None, (own, query))))
+    try:
+        # The first of two equal names counts, and the names above are those that are looked for first.
+        return parse_options("&".join(filter(None, (*written.values(), query))))
+    except InvalidRequest as error:
+        option, colon, rest = str(error).removeprefix("Option ").partition(": ")
+        for name in written:
+            if colon and MEMBERS[name][1] == option:
+                raise InvalidRequest(f"srtOptions.{name}: {rest}") from None
+        raise
 
 
 def _written(name: object, value: object) -> str:
@@ -78,15 +83,3 @@ def _written(name: object, value: object) -> str:
     if isinstance(value, bool):
         return f"{option}={int(value)}"
     return f"{option}={quote(str(value), safe='')}{unit}"
-
-
-def _check(own: str, written: Mapping[str, str]) -> None:
-    """Read them by themselves, so that what is wrong is called by its name here."""
-    try:
-        parse_options(own)
-    except InvalidRequest as error:
-        option, colon, rest = str(error).removeprefix("Option ").partition(": ")
-        for name in written:
-            if colon and MEMBERS[name][1] == option:
-                raise InvalidRequest(f"srtOptions.{name}: {rest}") from None
-        raise

@@ -8,7 +8,7 @@ from typing import Any
 from pushcast.egress.channel import Channel
 from pushcast.egress.link import Link, Seen
 from pushcast.egress.readiness import readiness
-from pushcast.egress.tcpinfo import tcp_info
+from pushcast.egress.tcpinfo import TcpInfo, tcp_info
 from pushcast.errors import ConnectionLost, EngineError, Stalled
 
 # A peer that takes nothing for so long is gone; the kernel would go on for 15 minutes.
@@ -55,25 +55,29 @@ class StreamLink(Link):
         return self._channel.described()
 
     def seen(self) -> Seen | None:
-        if self.transport.closed:
-            return None
-        try:
-            info = tcp_info(self._channel.fd)
-        except OSError:
+        info = self._info()
+        if info is None:
             return None
         waits = info.unacked_segments > 0 or info.notsent_bytes > 0
         return Seen(info.acked_bytes, waits, info.sent_bytes, info.retransmitted_bytes, 0)
 
     def stats(self) -> dict[str, int | float]:
-        if self.transport.closed:
+        info = self._info()
+        if info is None:
             return {}
-        info = tcp_info(self._channel.fd)
         return {
             "rtt_ms": info.rtt_ms,
             "acked_bytes": info.acked_bytes,
             "unsent_bytes": info.notsent_bytes,
             "retransmitted_bytes": info.retransmitted_bytes,
         }
+
+    def _info(self) -> TcpInfo | None:
+        """None when the connection is closed, or nothing is known of it any more."""
+        try:
+            return None if self.transport.closed else tcp_info(self._channel.fd)
+        except OSError:
+            return None
 
     def take(self, data: memoryview | bytes) -> None:
         """React to what the peer said; ``data`` is good during the call.  Raises EngineError when it ends the link."""

@@ -119,24 +119,25 @@ def _checked(settings: TlsSettings) -> None:
         raise InvalidRequest(f"tls.{'ca' if argument == 'authorities' else argument}: {what}") from None
 
 
-def _context(settings: TlsSettings) -> TlsContext:
-    return TlsContext(
-        settings.verify, settings.authorities.encode(), settings.certificate.encode(), settings.key.encode()
-    )
-
-
 _contexts: dict[TlsSettings, TlsContext] = {}
 
 
-async def _shared_context(settings: TlsSettings) -> TlsContext:
+def _context(settings: TlsSettings) -> TlsContext:
+    """The one of these settings, made when it is missing."""
     context = _contexts.get(settings)
     if context is None:
-        # One with the system's authorities reads all of them, which takes some 20 ms.
-        context = await asyncio.to_thread(_context, settings)
+        pem = (each.encode() for each in (settings.authorities, settings.certificate, settings.key))
+        context = TlsContext(settings.verify, *pem)
         if len(_contexts) >= CONTEXTS:
-            del _contexts[next(iter(_contexts))]
+            _contexts.pop(next(iter(_contexts)), None)
         _contexts[settings] = context
     return context
+
+
+async def _shared_context(settings: TlsSettings) -> TlsContext:
+    """The same; one with the system's authorities reads all of them, some 20 ms that the event loop has not."""
+    known = _contexts.get(settings)
+    return known if known is not None else await asyncio.to_thread(_context, settings)
 
 
 class TlsSessions:

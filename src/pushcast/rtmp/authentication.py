@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 
 from pushcast.errors import Rejected, Retry
 
-ROUNDS = 3
 MAX_WORD_CHARS = 512
 
 _MODE = re.compile(r"authmod=(adobe|llnw)\b")
