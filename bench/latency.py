@@ -83,14 +83,14 @@ def _measure(protocol: str, counts: list[int], window_s: float) -> list[dict[str
             with _publishing(served.rtmp_port, sent) as publisher:
                 served.until_stream()
                 ours = [publisher.pid, sink.pid, served.process.pid]
-                for count in counts if protocol != "libsrt" else counts[-1:]:
-                    if protocol == "libsrt":
-                        callers = (str(count), ",".join(map(str, ports)))
-                        relay, into = running.enter_context(receiving("relay_srt", *callers))
-                        ours.append(relay.pid)
-                        _grow(served, "udp", 1, into)
-                    else:
-                        _grow(served, protocol, count, ports)
+                wire, pushes = protocol, {count: count for count in counts}
+                if protocol == "libsrt":  # one push to the relay stands for all of its callers
+                    callers = (str(counts[-1]), ",".join(map(str, ports)))
+                    relay, ports = running.enter_context(receiving("relay_srt", *callers))
+                    ours.append(relay.pid)
+                    wire, pushes = "udp", {counts[-1]: 1}
+                for count, started in pushes.items():
+                    _grow(served, wire, started, ports)
                     windows[count] = _window(window_s, Strangers(*ours))
                     windows[count][1]["interval_ms"] = _interval_ms(served, protocol)
                 summary = publisher.stop()

@@ -27,7 +27,7 @@ from bench.clip import live_source
 from bench.lines import Line, Results
 from bench.marks import between, until_media
 from bench.peers.sinks import sink
-from bench.served import QUIET, Served, Use, free_port, port_bound, serving, until
+from bench.served import QUIET, Certificates, Served, Use, free_port, port_bound, serving, until
 
 MOST_RATIO = 2.0
 SETTLE_S = 3.0
@@ -43,7 +43,7 @@ pid {folder}/nginx.pid;
 events {{ worker_connections 8192; }}
 stream {{ server {{
   listen 127.0.0.1:{secure} ssl backlog=1024; proxy_pass 127.0.0.1:{plain};
-  ssl_certificate {folder}/cert; ssl_certificate_key {folder}/key; ssl_protocols TLSv1.3; ssl_session_cache off;
+  ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3; ssl_session_cache off;
 }} }}
 """
 
@@ -121,18 +121,14 @@ def _start(served: Served, url: str, count: int, tls: dict[str, str] | None) -> 
 @contextmanager
 def _nginx(folder: Path, plain: int) -> Iterator[tuple[int, str]]:
     """(port, fingerprint of its certificate) of an nginx that takes TLS off."""
-    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", str(folder / "key")]
-    subject = ["-subj", "/CN=localhost", "-days", "2", "-out", str(folder / "cert")]
-    subprocess.run(["openssl", "req", "-x509", "-nodes", *made, *subject], check=True, capture_output=True)
-    shown = ["openssl", "x509", "-in", str(folder / "cert"), "-noout", "-fingerprint", "-sha256"]
-    fingerprint = subprocess.run(shown, check=True, capture_output=True, text=True).stdout.strip().partition("=")[2]
+    shown = Certificates(folder).self_signed("shown")
     secure = free_port()
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, secure=secure, plain=plain))
+    config.write_text(NGINX.format(folder=folder, secure=secure, plain=plain, cert=shown.cert, key=shown.key))
     with subprocess.Popen(["nginx", "-e", "stderr", "-c", str(config), "-p", str(folder)]) as process:
         try:
             until("nginx listens", lambda: port_bound(secure))
-            yield secure, fingerprint
+            yield secure, shown.fingerprint
         finally:
             process.terminate()
 

@@ -23,10 +23,12 @@ from bench.peers.processes import Machine, cpu_s
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
+from certificates import Certificates
 from serving import TOKEN, Served, free_port, port_bound, serving, until
 
 __all__ = [
     "TOKEN",
+    "Certificates",
     "Child",
     "Receiver",
     "Served",

@@ -7,11 +7,11 @@ import contextlib
 import logging
 import os
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from certificates import openssl
 
 from pushcast.api.tls import MAX_FILE_BYTES, ServerTls
 from pushcast.errors import ConfigError
@@ -26,10 +26,6 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> p
     monkeypatch.setattr(logging.getLogger("pushcast"), "propagate", True)
     caplog.set_level(logging.INFO)
     return caplog
-
-
-def openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
 
 
 def make(folder: Path, name: str, kind: list[str] = EC) -> tuple[Path, Path]:

@@ -8,31 +8,10 @@ from pathlib import Path
 
 from serving import Process, ffmpeg_publish, free_port, serving, until
 
+from interop.nginx import nginx
 from interop.packets import check_same_media, packet_facts
 
-NGINX = """
-load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
-daemon off;
-master_process off;
-worker_processes 1;
-error_log stderr info;
-pid {folder}/nginx.pid;
-events {{ worker_connections 64; }}
-rtmp {{ server {{ listen 127.0.0.1:{port}; application rec {{ live on; record all; record_path {folder}; }} }} }}
-"""
-
 HELD = "the stream is gone, and the connection is held for it"
-
-
-def nginx(folder: Path) -> tuple[Process, int]:
-    """nginx-rtmp that records what is published to rtmp://127.0.0.1:port/rec/<key> as <key>.flv."""
-    port = free_port()
-    folder.mkdir()
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, port=port))
-    folder.chmod(0o777)
-    process = Process(["nginx", "-c", str(config), "-p", str(folder)], folder / "nginx.log")
-    return process, port
 
 
 def test_nginx_rtmp_records_what_was_published_for_an_early_and_a_late_push(tmp_path: Path, clip: Path) -> None:

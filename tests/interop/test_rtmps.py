@@ -10,22 +10,14 @@ import pytest
 from certificates import Certificate, Certificates
 from serving import Process, ffmpeg_publish, free_port, port_bound, serving, until
 
+from interop.nginx import nginx
 from interop.packets import check_same_media
 
-NGINX = """
-load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off;
-master_process off;
-worker_processes 1;
-error_log stderr info;
-pid {folder}/nginx.pid;
-events {{ worker_connections 64; }}
+TLS = """
 stream {{ server {{
-  listen 127.0.0.1:{secure} ssl; proxy_pass 127.0.0.1:{plain};
+  listen 127.0.0.1:{secure} ssl; proxy_pass 127.0.0.1:{{port}};
   ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
 }} }}
-rtmp {{ server {{ listen 127.0.0.1:{plain}; application rec {{ live on; record all; record_path {folder}; }} }} }}
 """
 
 
@@ -34,15 +26,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-def nginx(folder: Path, shown: Certificate) -> tuple[Process, int, int]:
+def secure_nginx(folder: Path, shown: Certificate) -> tuple[Process, int, int]:
     """(nginx, its TLS port, its plain port); it records rtmps://localhost:port/rec/<key> as <key>.flv."""
-    secure, plain = free_port(), free_port()
-    folder.mkdir()
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, secure=secure, plain=plain, cert=shown.cert, key=shown.key))
-    folder.chmod(0o777)
-    process = Process(["nginx", "-c", str(config), "-p", str(folder)], folder / "nginx.log")
-    until("nginx listens", lambda: port_bound(secure) and port_bound(plain))
+    secure = free_port()
+    process, plain = nginx(folder, TLS.format(secure=secure, cert=shown.cert, key=shown.key))
+    until("nginx listens for TLS", lambda: port_bound(secure))
     return process, secure, plain
 
 
@@ -55,7 +43,7 @@ def start(served: Any, push_id: str, url: str, tls: dict[str, Any]) -> None:
 
 def test_nginx_records_what_came_over_tls(tmp_path: Path, clip: Path, certificates: Certificates) -> None:
     shown = certificates.issued("good")
-    recorder, secure, plain = nginx(tmp_path / "nginx", shown)
+    recorder, secure, plain = secure_nginx(tmp_path / "nginx", shown)
     url = f"rtmps://localhost:{secure}/rec"
     try:
         with serving(tmp_path) as served:
