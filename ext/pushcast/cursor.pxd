@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from pushcast.counters cimport counters_t
 from pushcast.muxer cimport lead_in_t, peer_t
+from pushcast.pace cimport pace_t
 from pushcast.ring cimport ring_t
 from pushcast.transport cimport transport_t
 
@@ -25,7 +26,10 @@ ctypedef struct cursor_t:
     bint joined                  # seq and at stand somewhere; False while waiting for a key span
     bint caught_up               # has had everything that there was, since it joined or jumped
     uint32_t held_slots          # datagrams: slots that less than one datagram has waited
+    uint32_t most_held_slots
     int64_t max_lag_ticks        # 90 kHz
+    int64_t delay_ticks          # 90 kHz: how far it stays behind the ring's head
+    int64_t due_dts              # what has a later DTS is not due yet, at this slot
     int64_t stall_ns
     int64_t last_slot_ns
     int64_t drain_until_ns
@@ -35,6 +39,7 @@ ctypedef struct cursor_t:
     uint8_t* control             # to be said at the next span boundary; NULL when there is nothing
     size_t control_bytes
     int outcome                  # CURSOR_DONE: 0 released in order, else an errno
+    pace_t pace
 
 cdef bint cursor_say(cursor_t* cursor, uint8_t* said, size_t said_bytes) noexcept nogil
 cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil

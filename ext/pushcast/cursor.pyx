@@ -3,9 +3,13 @@
 **Join.**  At the newest key span in the ring ("gop"), or at the next one ("next").  The key span's lead-in, made private for the peer, goes first.
 
 **Slot.**  Private bytes first, then everything that is there, in one send.  A datagram transport gets whole datagrams; less than one
-datagram waits up to two slots for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join
+datagram waits up to two slots (40 of a paced one) for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join
 does not leave as one burst, and by eight times the rate for a cursor that has caught up: a keyframe should be out before the next frame comes.  A peer that
 takes nothing is tried again at its next slot: no queue, no readiness poll.
+
+**Delay.**  A cursor may stay behind the ring's head: what is younger is not there for it, neither to join nor to send.
+
+**Pace.**  One that has a pace (pace.pyx) sends what that allows, in datagrams as full as ever.
 
 **Fall behind.**  When the lag exceeds the bound, or the writer comes close, and a newer key span exists: finish the span in hand (byte streams), jump there, lead-in
 again.  The rest of that span is set aside first, so that a peer may stand still for longer than the ring holds.  When there is no newer key span the cursor
@@ -18,12 +22,13 @@ goes on; when it was overwritten it waits for the next one.  Byte streams that w
 One thread runs a cursor.  Nothing here allocates, except at a join, at a jump and for control bytes.
 """
 from libc.errno cimport ENOMEM, EOVERFLOW, ETIMEDOUT
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
-from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_u32, load_relaxed, store_relaxed
-from pushcast.ring cimport NO_SPAN, Span, ring_intact, ring_lag_ms, ring_span, ring_t, ring_walk
+from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_i64, load_acquire_u32, load_relaxed, store_relaxed
+from pushcast.pace cimport PACE_NONE, pace_allows, pace_from, pace_took
+from pushcast.ring cimport NO_SPAN, Span, ring_due, ring_due_key, ring_intact, ring_lag_ms, ring_span, ring_t, ring_walk
 from pushcast.transport cimport CLASS_SRT, MAX_PIECES, iovec
 
 cdef enum:
@@ -35,7 +40,6 @@ cdef enum:
     FLOOR_DATAGRAMS = 16             # least budget of a slot: small feeds catch up in sensible runs
     UNKNOWN_DATAGRAMS = 64           # the same while the feed's rate is not known yet
     FLOOR_STREAM_BYTES = 262144
-    HOLD_SLOTS = 2
 
 
 cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil:
@@ -49,12 +53,13 @@ cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uin
         elapsed_ns = interval_ns
     elif elapsed_ns > 10 * interval_ns:
         elapsed_ns = 10 * interval_ns
+    cursor.due_dts = ring_due(cursor.ring, now_ns, cursor.delay_ticks) if cursor.delay_ticks else INT64_MAX
     if cursor.state == CURSOR_DRAINING and now_ns >= cursor.drain_until_ns:
         finish(cursor, ETIMEDOUT)
         return
     if not send_private(cursor, now_ns):
         if cursor.state == CURSOR_RUNNING:
-            store_relaxed(&cursor.row.lag_ms, ring_lag_ms(cursor.ring, cursor.seq))
+            note_lag(cursor)
         return
     if cursor.control != NULL and cursor.at == 0 and cursor.state != CURSOR_DRAINING:
         take_control(cursor)
@@ -73,15 +78,21 @@ cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uin
         drain(cursor, now_ns, budget_bytes(cursor, elapsed_ns, peers))
 
 
+cdef void note_lag(cursor_t* cursor) noexcept nogil:
+    """How far it is behind where it should be."""
+    cdef uint64_t lag_ms = ring_lag_ms(cursor.ring, cursor.seq)
+    store_relaxed(&cursor.row.lag_ms, lag_ms - min(lag_ms, <uint64_t>cursor.delay_ticks // 90))
+
+
 cdef void finish(cursor_t* cursor, int outcome) noexcept nogil:
     cursor.state = CURSOR_DONE
     cursor.outcome = outcome
 
 
 cdef void drain(cursor_t* cursor, int64_t now_ns, size_t budget) noexcept nogil:
-    """The way out.  One that was still waiting joins now if the ring has ended: what is there is all there will be."""
+    """The way out.  One that was still waiting joins now if the ring has ended: what is there is all there will be.  What is not due is not waited for."""
     cdef uint64_t until = cursor.seq + 1 if cursor.at else cursor.seq
-    cdef bint ended = load_acquire(&cursor.ring.ended) != 0
+    cdef bint ended = load_acquire(&cursor.ring.ended) != 0 and all_due(cursor)
     if not cursor.joined and ended and join(cursor):
         cursor.state = CURSOR_DRAINING
         if not send_private(cursor, now_ns):
@@ -99,9 +110,20 @@ cdef void drain(cursor_t* cursor, int64_t now_ns, size_t budget) noexcept nogil:
         finish(cursor, 0)
 
 
+cdef bint all_due(const cursor_t* cursor) noexcept nogil:
+    """No span of the ring is still too young for it."""
+    cdef uint64_t head = load_acquire(&cursor.ring.head)
+    return head == 0 or load_acquire_i64(&cursor.ring.spans[(head - 1) & cursor.ring.mask].dts) <= cursor.due_dts
+
+
+cdef uint64_t newest_key(const cursor_t* cursor) noexcept nogil:
+    """The newest key span that is there for it."""
+    return ring_due_key(cursor.ring, cursor.due_dts) if cursor.delay_ticks else load_acquire(&cursor.ring.last_key)
+
+
 cdef bint join(cursor_t* cursor) noexcept nogil:
     """Begin at the newest key span if it will do; True when the cursor runs."""
-    cdef uint64_t key = load_acquire(&cursor.ring.last_key)
+    cdef uint64_t key = newest_key(cursor)
     if key == NO_SPAN or key < cursor.join_from or not ring_intact(cursor.ring, key):
         return False
     begin_at(cursor, key)
@@ -122,6 +144,7 @@ cdef void begin_at(cursor_t* cursor, uint64_t key) noexcept nogil:
     cursor.caught_up = False
     cursor.joined = True
     cursor.state = CURSOR_RUNNING
+    pace_from(&cursor.pace, key)
     if span.lead == 0:
         return
     made = <uint8_t*>malloc(2 * <size_t>span.lead + 64)
@@ -160,11 +183,11 @@ cdef bint keep_up(cursor_t* cursor) noexcept nogil:
     if cursor.seq < tail:
         overwritten(cursor, cursor.at != 0)
         return True
-    store_relaxed(&cursor.row.lag_ms, ring_lag_ms(cursor.ring, cursor.seq))
+    note_lag(cursor)
     late = cursor.row.lag_ms * 90 > <uint64_t>cursor.max_lag_ticks
     if cursor.seq >= head or (not late and cursor.seq - tail > (head - tail) // 8):
         return True
-    key = load_acquire(&cursor.ring.last_key)
+    key = newest_key(cursor)
     if key == NO_SPAN or key <= cursor.seq or (not late and tail == 0):
         return True
     if cursor.at and cursor.transport.datagram == 0:
@@ -196,6 +219,7 @@ cdef void keep_rest(cursor_t* cursor) noexcept nogil:
         return
     cursor.seq += 1
     cursor.at = 0
+    pace_from(&cursor.pace, cursor.seq)
 
 
 cdef void overwritten(cursor_t* cursor, bint inside) noexcept nogil:
@@ -234,12 +258,18 @@ cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t u
     cdef uint32_t count = 0
     cdef bint final = False
     cdef size_t datagram = cursor.transport.datagram
-    cdef size_t run = gather(cursor, budget, until, pieces, &count, &final)
-    cdef size_t offered = run
+    cdef size_t run
+    cdef size_t offered
     cdef Py_ssize_t taken
+    if cursor.pace.kind != PACE_NONE:
+        budget = paced(cursor, budget, now_ns)
+        if budget == 0:
+            return
+    run = gather(cursor, budget, until, pieces, &count, &final)
+    offered = run
     if datagram:
         offered = run - run % datagram
-        if offered == 0 and not final and cursor.held_slots < HOLD_SLOTS:
+        if offered == 0 and not final and cursor.held_slots < cursor.most_held_slots:
             cursor.held_slots += run != 0
             return
         if offered == 0 or final:
@@ -258,6 +288,17 @@ cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t u
     took_media(cursor, <size_t>taken, now_ns)
 
 
+cdef size_t paced(cursor_t* cursor, size_t budget, int64_t now_ns) noexcept nogil:
+    """What of the budget the pace allows, in whole datagrams unless less than one waits; 0: nothing yet."""
+    cdef size_t datagram = cursor.transport.datagram
+    cdef size_t allowed = min(budget, pace_allows(&cursor.pace, cursor.ring, cursor.due_dts, now_ns))
+    if datagram == 0 or allowed == 0:
+        return allowed
+    if allowed >= datagram:
+        return allowed - allowed % datagram
+    return datagram if cursor.pace.waiting_bytes <= allowed else 0
+
+
 cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* pieces, uint32_t* count, bint* final) noexcept nogil:
     """What there is from the cursor on, at most `most` bytes: neighbours in one piece, a new one behind each lead-in and where the writer wrapped; 0 when the
     cursor's span is gone.
@@ -273,6 +314,8 @@ cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* p
     cdef size_t size
     cdef size_t run = 0
     while seq < last and run < most:
+        if load_acquire_i64(&ring.spans[seq & ring.mask].dts) > cursor.due_dts:
+            break
         offset = load_acquire(&ring.spans[seq & ring.mask].offset)
         size = load_acquire_u32(&ring.spans[seq & ring.mask].size)
         if offset == end:
@@ -312,6 +355,8 @@ cdef void took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept no
     cdef uint32_t at = cursor.at
     cdef int64_t gap_ns
     ring_walk(cursor.ring, &seq, &at, taken)
+    if cursor.pace.kind != PACE_NONE:
+        pace_took(&cursor.pace, taken)
     if row.last_send_ns:
         gap_ns = now_ns - <int64_t>row.last_send_ns
         if gap_ns > <int64_t>load_relaxed(&row.max_gap_ns):

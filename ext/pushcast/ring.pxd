@@ -1,6 +1,6 @@
 """Ring: a byte arena and an index of spans; one writer, many cursors.  See ring.pyx for the theory."""
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from pushcast.atomics cimport fence_acquire, load_acquire, load_acquire_i64, load_acquire_u32
 
@@ -26,13 +26,15 @@ ctypedef struct Span:           # in the index stored with release order: its pl
 ctypedef struct ring_t:
     uint8_t* arena
     uint64_t reserved        # bytes of address space
-    uint64_t limit           # where the writer wraps; grows up to reserved
+    uint64_t most            # of them, what the arena may grow to
+    uint64_t limit           # where the writer wraps; grows up to most
     uint64_t write           # next free byte
     Span* spans
     uint64_t mask            # number of spans - 1
     uint64_t head            # next sequence number; stored with release order
     uint64_t tail            # oldest sequence number whose bytes are whole; stored before they are overwritten
     uint64_t last_key        # newest key span, NO_SPAN when there is none
+    uint64_t head_ns         # CLOCK_MONOTONIC when the newest span was written; stored with release order
     uint64_t ended           # 1 when the writer will write no more
     uint64_t bytes_per_s     # shared bytes per second of media, smoothed; 0 until known
     uint64_t keep_ticks      # media time to keep, 90 kHz: the arena grows until that much fits
@@ -87,6 +89,32 @@ cdef inline uint64_t ring_lag_ms(const ring_t* ring, uint64_t seq) noexcept nogi
         lag_ticks = load_acquire_i64(&ring.spans[(head - 1) & ring.mask].dts) - load_acquire_i64(&ring.spans[oldest & ring.mask].dts)
         if ring_intact(ring, oldest):
             return <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
+
+
+cdef inline int64_t ring_due(const ring_t* ring, int64_t now_ns, int64_t delay_ticks) noexcept nogil:
+    """The DTS up to which spans are due to somebody who stays so far behind: media time goes on with the clock from the newest span on.
+
+    So a reader comes to the end of what a stream that is gone has left, and follows the clock of the stream while it lasts.
+    """
+    cdef uint64_t head = load_acquire(&ring.head)
+    if head == 0:
+        return INT64_MIN
+    cdef int64_t since_ns = now_ns - <int64_t>load_acquire(&ring.head_ns)
+    cdef int64_t newest = load_acquire_i64(&ring.spans[(head - 1) & ring.mask].dts)
+    return newest + max(since_ns, 0) * 9 // 100000 - delay_ticks
+
+
+cdef inline uint64_t ring_due_key(const ring_t* ring, int64_t due_dts) noexcept nogil:
+    """The newest key span that is due, NO_SPAN when none is."""
+    cdef uint64_t seq = load_acquire(&ring.last_key)
+    cdef Span span
+    while seq != NO_SPAN and ring_span(ring, seq, &span):
+        if span.flags & SPAN_KEY and span.dts <= due_dts:
+            return seq
+        if seq == 0:
+            break
+        seq -= 1
+    return NO_SPAN
 
 
 @cython.final

@@ -19,6 +19,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from pushcast.atomics cimport fence_all, fence_release, store_release, store_release_i64, store_release_u32
+from pushcast.monotonic cimport monotonic_ns
 
 from pushcast.errors import MediaError
 
@@ -60,6 +61,7 @@ cdef extern from *:
     void bytes_used_again "pushcast_bytes_used_again"(const uint8_t* first, size_t size) noexcept nogil
 
 cdef enum:
+    MOST_BYTES = 67108864    # of an arena that nobody asked to keep more: 26 s of 20 Mbit/s
     STREAMED_BYTES = 262144  # the C library may copy more than this with streaming stores, which overtake earlier ones
 
 cdef int64_t TICKS_PER_SECOND = 90000
@@ -68,8 +70,8 @@ cdef int64_t TICKS_PER_SECOND = 90000
 cdef class Ring:
     """Ring(reserve_bytes=67108864, start_bytes=1048576, spans=8192, keep_ms=4000)
 
-    ``reserve_bytes``: upper bound of the arena; ``start_bytes``: its first size; ``spans``: size of the index, a power of two;
-    ``keep_ms``: media time that the arena grows to hold.
+    ``reserve_bytes``: upper bound of the arena, of which it takes 64 MiB at the most before keep() asks for more; ``start_bytes``: its first size;
+    ``spans``: size of the index, a power of two; ``keep_ms``: media time that the arena grows to hold.
     """
 
     def __cinit__(self, size_t reserve_bytes=64 << 20, size_t start_bytes=1 << 20, size_t spans=8192, int64_t keep_ms=4000):
@@ -82,6 +84,7 @@ cdef class Ring:
         self.c.last_key = NO_SPAN
         self.c.mask = spans - 1
         self.c.reserved = reserve_bytes
+        self.c.most = min(reserve_bytes, MOST_BYTES)
         self.c.limit = start_bytes
         self.c.keep_ticks = keep_ms * 90
         self.window_dts = INT64_MIN
@@ -109,18 +112,18 @@ cdef class Ring:
         MediaError when a single frame would need more than a quarter of the ring: it would leave no room for anybody's lag.
         """
         cdef ring_t* ring = &self.c
-        if size > ring.reserved // 4:
-            raise MediaError(f"a frame of {size} bytes: at most {ring.reserved // 4} fit this ring")
+        if size > ring.most // 4:
+            raise MediaError(f"a frame of {size} bytes: at most {ring.most // 4} fit this ring")
         cdef uint64_t start = ring.write
         cdef uint64_t oldest_start
         cdef const Span* oldest
         if start + size > ring.limit and self._short_of_media():
-            while ring.limit < start + size + 1 and ring.limit < ring.reserved:
-                ring.limit = min(ring.limit * 2, ring.reserved)
+            while ring.limit < start + size + 1 and ring.limit < ring.most:
+                ring.limit = min(ring.limit * 2, ring.most)
         cdef bint wrapped = start + size > ring.limit
         if wrapped:
             if ring.limit < size:
-                ring.limit = min(max(ring.limit * 2, size), ring.reserved)
+                ring.limit = min(max(ring.limit * 2, size), ring.most)
             start = 0
         cdef uint64_t tail = ring.tail
         while tail < ring.head:
@@ -161,8 +164,8 @@ cdef class Ring:
     cdef bint _short_of_media(self) noexcept:
         """True when wrapping now would leave less than keep_ms, or less than two GOPs, for readers."""
         cdef ring_t* ring = &self.c
-        if ring.limit >= ring.reserved or ring.tail == ring.head:
-            return ring.limit < ring.reserved
+        if ring.limit >= ring.most or ring.tail == ring.head:
+            return ring.limit < ring.most
         cdef int64_t held = self.newest_dts - ring.spans[ring.tail & ring.mask].dts
         cdef int64_t gop = self.gop_ticks
         if self.key_dts != INT64_MIN and self.newest_dts - self.key_dts > gop:
@@ -188,6 +191,7 @@ cdef class Ring:
         store_release_u32(&span.flags, flags)
         ring.write += lead + size
         self._measure(size, dts, flags)
+        store_release(&ring.head_ns, <uint64_t>monotonic_ns())
         store_release(&ring.head, seq + 1)
         if flags & SPAN_KEY:
             store_release(&ring.last_key, seq)
@@ -238,6 +242,28 @@ cdef class Ring:
     def capacity_bytes(self):
         """The arena's size now; it grows up to reserve_bytes."""
         return self.c.limit
+
+    def keep(self, int64_t ms):
+        """Hold at least so much media from now on, in all the space that is reserved.  Less than before changes nothing."""
+        if ms * 90 > <int64_t>self.c.keep_ticks:
+            self.c.keep_ticks = ms * 90
+            self.c.most = self.c.reserved
+
+    def due_in_ms(self, int64_t delay_ms):
+        """How long until the oldest key span is so far behind the newest span; 0 when it is, None while there is none."""
+        cdef int64_t due = ring_due(&self.c, monotonic_ns(), delay_ms * 90)
+        cdef Span span
+        cdef uint64_t seq = self.c.tail
+        while ring_span(&self.c, seq, &span):
+            if span.flags & SPAN_KEY:
+                return max(span.dts - due, 0) // 90
+            seq += 1
+        return None
+
+    @property
+    def idle_ms(self):
+        """How long nothing was written; 0 before the first span."""
+        return (monotonic_ns() - <int64_t>self.c.head_ns) // 1000000 if self.c.head_ns else 0
 
     def write(self, const uint8_t[::1] data not None, int64_t dts, uint32_t flags=0, uint32_t track=0, const uint8_t[::1] lead=None):
         """Write one span from bytes; returns its sequence number."""

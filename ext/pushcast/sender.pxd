@@ -11,7 +11,8 @@ from pushcast.transport cimport Transport
 from pushcast.wheel cimport Wheel, seat_t, wheel_t
 
 cdef enum:
-    CLASSES = 3                  # CLASS_UDP, CLASS_SRT, CLASS_TCP of transport.pxd
+    CLASSES = 4                  # CLASS_UDP, CLASS_SRT, CLASS_TCP of transport.pxd, and CLASS_PACED
+    CLASS_PACED = 3              # of any transport, with a pace of their own
 
 ctypedef struct dest_t:          # the sender thread's alone between attach and release, but for the letter
     seat_t seat                  # first: a seat on a wheel is its destination
@@ -43,8 +44,7 @@ cdef class Sender:
     cdef uint64_t stopping
     # the sender thread's alone:
     cdef uint32_t population             # destinations on its wheels
-    cdef int64_t last_slot               # the last one that was run
-    cdef int64_t due_slot                # the one that the timer waits for
+    cdef int64_t due_ns                  # the beginning of the slot that the timer waits for
     cdef int64_t judged_ns               # when the load was last judged
     cdef uint32_t calm_windows
     # written by the thread, read by anybody:
@@ -52,13 +52,15 @@ cdef class Sender:
     cdef uint64_t late_ns
 
     cdef void loop(self) noexcept nogil
-    cdef int64_t next_slot(self) noexcept nogil
+    cdef int64_t next_due_ns(self) noexcept nogil
     cdef void run_slots(self) noexcept nogil
+    cdef int64_t turn(self, wheel_t* wheel, int64_t until_ns, int64_t now_ns) noexcept nogil
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil
     cdef void take_turn(self, wheel_t* wheel, dest_t* dest, int64_t now_ns) noexcept nogil
     cdef void take_orders(self) noexcept nogil
     cdef void obey(self, dest_t* dest, const order_t* order) noexcept nogil
     cdef void lose(self, dest_t* dest, int code) noexcept nogil
+    cdef wheel_t* wheel_of(self, const dest_t* dest) noexcept nogil
     cdef bint enter(self, dest_t* dest) noexcept nogil
     cdef void leave(self, dest_t* dest) noexcept nogil
     cdef void let_go(self, dest_t* dest) noexcept nogil

@@ -1,7 +1,8 @@
 """Sender: one thread that drives hundreds of destinations, without the GIL.
 
 Time is cut into slots of 4 ms; the thread sleeps until the next one in which anybody has a turn, on an absolute timerfd deadline.  Each class of transports (UDP, SRT, TCP) has a wheel: an interval of a whole number of
-slots, over which its destinations are spread, so that N sends never leave as one burst.  At its turn a destination gets what `cursor_slot` does: one
+slots, over which its destinations are spread, so that N sends never leave as one burst.  Destinations with a pace have a wheel of their own, whatever their transport, that turns every
+millisecond.  At its turn a destination gets what `cursor_slot` does: one
 send with everything that is there.  Under load the wheels turn slower, within bounds (wheel.pyx).
 
 The thread shares with the rest of the process only:
@@ -14,7 +15,7 @@ holds it, its ring and its transport.  After EVENT_LOST nothing is sent any more
 EVENT_RELEASED at once.
 """
 from libc.errno cimport ENOBUFS, ENOMEM
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
@@ -28,11 +29,12 @@ from pushcast.mailbox cimport (
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.overload cimport LOAD_EASY_AGAIN, LOAD_TOO_MUCH, look_for_overload
+from pushcast.pace cimport PACE_NONE, pace_by_frame, pace_constant
 from pushcast.prefetch cimport prefetch, prefetch_bytes
 from pushcast.ring cimport Ring
 from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
 from pushcast.wakeup cimport arm_timer, close_fd, drain_fd, new_timerfd, wait_for, wake
-from pushcast.wheel cimport MAX_SLOTS, SLOT_NS, Wheel, judge, wheel_enter, wheel_leave
+from pushcast.wheel cimport MAX_SLOTS, Wheel, judge, next_turn_ns, wheel_enter, wheel_leave
 from pushcast.wheel cimport SLOT_MS as WHEEL_SLOT_MS
 
 cdef extern from "<errno.h>" nogil:
@@ -44,6 +46,8 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef enum:
     HOT_BYTES = 256              # of a destination: what a turn touches
+    HELD_SLOTS = 2               # how many turns less than one datagram waits for more
+    PACED_HELD_SLOTS = 40
 
 EVENT_STARTED = STARTED
 EVENT_OVERLOADED = OVERLOADED
@@ -56,24 +60,31 @@ cdef enum:
     ORDERS_AT_ONCE = 256         # taken before the slots that are due have their turn
 
 SLOT_MS = WHEEL_SLOT_MS
+PACED_MS = 1
+PACED_MOST_MS = 20
 
 TABLE = CounterTable()
 
 
 cdef class Destination:
-    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000, zero_ms=-1)
+    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000, zero_ms=-1, delay_ms=0, pace=None)
 
     A cursor on ``ring`` and the socket of ``transport``.  ``start``: "gop" joins at the newest key span, "next" waits
     for the next one.  ``max_lag_ms``: media time behind the head that makes it jump; ``stall_ms``: time without a taken
     byte that makes it lost (ETIMEDOUT).  ``zero_ms``: the peer's time zero, -1: its first frame is; see the property.
+    ``delay_ms``: how far it stays behind the head, and max_lag_ms counts from there; the ring must keep() more than that.  ``pace``: None sends what is
+    there, a number that many bits per second, which must be what the muxer makes, 0 each frame within the time until the next.
     """
 
     def __cinit__(self, Ring ring not None, Muxer muxer not None, Transport transport not None, uint32_t message_stream_id=0,
-                  str start="gop", int64_t max_lag_ms=5000, int64_t stall_ms=10000, int64_t zero_ms=-1):
+                  str start="gop", int64_t max_lag_ms=5000, int64_t stall_ms=10000, int64_t zero_ms=-1, int64_t delay_ms=0,
+                  pace=None):
         if start not in ("gop", "next"):
             raise ValueError(f"start: found {start!r}, expected 'gop' or 'next'")
         if max_lag_ms <= 0 or stall_ms <= 0:
             raise ValueError(f"max_lag_ms and stall_ms: found {max_lag_ms} and {stall_ms}, expected more than 0")
+        if delay_ms < 0:
+            raise ValueError(f"delay_ms: found {delay_ms}, expected 0 or more")
         if transport.closed:
             raise ValueError("a destination needs an open transport")
         self.c = <dest_t*>aligned_alloc(64, (sizeof(dest_t) + 63) & ~<size_t>63)
@@ -95,6 +106,12 @@ cdef class Destination:
         self.c.cursor.join_from = 0 if start == "gop" else load_acquire(&ring.c.head)
         self.c.cursor.max_lag_ticks = max_lag_ms * 90
         self.c.cursor.stall_ns = stall_ms * 1000000
+        self.c.cursor.delay_ticks = delay_ms * 90
+        self.c.cursor.most_held_slots = HELD_SLOTS if pace is None else PACED_HELD_SLOTS
+        if pace:
+            pace_constant(&self.c.cursor.pace, pace)
+        elif pace is not None:
+            pace_by_frame(&self.c.cursor.pace)
 
     def __dealloc__(self):
         if self.c != NULL:
@@ -154,8 +171,13 @@ cdef class Sender:
         cdef Wheel wheel
         self.timer_fd, self.members = -1, {}
         cdef bint posted = mailbox_init(&self.mail)
-        self.turned = (_wheel("udp_ms", udp_ms, udp_most_ms), _wheel("srt_ms", srt_ms, srt_most_ms), _wheel("tcp_ms", tcp_ms, tcp_most_ms))
-        for class_, each in zip((CLASS_UDP, CLASS_SRT, CLASS_TCP), self.turned, strict=True):
+        self.turned = (
+            _wheel("udp_ms", udp_ms, udp_most_ms),
+            _wheel("srt_ms", srt_ms, srt_most_ms),
+            _wheel("tcp_ms", tcp_ms, tcp_most_ms),
+            Wheel(PACED_MS, PACED_MOST_MS, PACED_MS),
+        )
+        for class_, each in zip((CLASS_UDP, CLASS_SRT, CLASS_TCP, CLASS_PACED), self.turned, strict=True):
             wheel = each
             self.wheels[<int>class_] = &wheel.c
         self.timer_fd = new_timerfd()
@@ -234,27 +256,28 @@ cdef class Sender:
 
     def statistics(self):
         """How the thread is doing: `busy_permille` of its last second, `late_us_max`, its latest wake-up behind a deadline so far, and for
-        "udp", "srt" and "tcp" (interval_ms, destinations).
+        "udp", "srt", "tcp" and "paced" (interval_ms, destinations).
         """
-        udp, srt, tcp = ((wheel.interval_ms, wheel.population) for wheel in self.turned)
+        udp, srt, tcp, paced = ((wheel.interval_ms, wheel.population) for wheel in self.turned)
         return {
             "busy_permille": load_acquire(&self.busy_permille),
             "late_us_max": load_acquire(&self.late_ns) // 1000,
             "udp": udp,
             "srt": srt,
             "tcp": tcp,
+            "paced": paced,
         }
 
     # What follows runs on the sender's thread.
 
     cdef void loop(self) noexcept nogil:
-        cdef int64_t armed_slot = 0
+        cdef int64_t armed_ns = 0
         cdef int why
         while True:
-            self.due_slot = self.next_slot() if self.population else 0
-            if self.due_slot != armed_slot:
-                arm_timer(self.timer_fd, self.due_slot * SLOT_NS)
-                armed_slot = self.due_slot
+            self.due_ns = self.next_due_ns()
+            if self.due_ns != armed_ns:
+                arm_timer(self.timer_fd, self.due_ns)
+                armed_ns = self.due_ns
             why = wait_for(self.timer_fd, self.mail.wake_fd)
             if why & 2:
                 drain_fd(self.mail.wake_fd)
@@ -262,56 +285,52 @@ cdef class Sender:
                     return
                 self.take_orders()
             # The clock decides, not the timer: orders that never cease would find it armed again, and never due.
-            if self.population and monotonic_ns() >= self.due_slot * SLOT_NS:
+            if self.population and monotonic_ns() >= self.due_ns:
                 self.run_slots()
             if self.population == 0:
                 store_release(&self.busy_permille, 0)
 
-    cdef int64_t next_slot(self) noexcept nogil:
-        """The first slot after the last one in which anybody has a turn."""
-        cdef int64_t first = self.last_slot + MAX_SLOTS
-        cdef int64_t slot
+    cdef int64_t next_due_ns(self) noexcept nogil:
+        """When the next slot begins in which anybody has a turn; 0 while nobody has any."""
+        cdef int64_t first_ns = INT64_MAX
         cdef int index
-        cdef wheel_t* wheel
         for index in range(CLASSES):
-            wheel = self.wheels[index]
-            if wheel.population:
-                slot = self.last_slot + 1
-                while slot < first and wheel.count[slot % <int64_t>wheel.slots] == 0:
-                    slot += 1
-                first = slot
-        return first
+            if self.wheels[index].population:
+                first_ns = min(first_ns, next_turn_ns(self.wheels[index]))
+        return first_ns if first_ns != INT64_MAX else 0
 
     cdef void run_slots(self) noexcept nogil:
         """Run the slots that have begun since the last one, of those missed each wheel's at most once round.  Slots that begin meanwhile are the next
         call's.
         """
-        cdef int64_t began_ns = monotonic_ns()
+        cdef int64_t woken_ns = monotonic_ns()
+        cdef int64_t began_ns = woken_ns
         cdef int64_t now_ns = began_ns
-        cdef int64_t now_slot = now_ns // SLOT_NS
-        cdef int64_t slot
-        cdef int64_t turn
         cdef int index
-        cdef wheel_t* wheel
-        if now_ns > self.due_slot * SLOT_NS and <uint64_t>(now_ns - self.due_slot * SLOT_NS) > self.late_ns:
-            store_release(&self.late_ns, <uint64_t>(now_ns - self.due_slot * SLOT_NS))
+        if now_ns > self.due_ns and <uint64_t>(now_ns - self.due_ns) > self.late_ns:
+            store_release(&self.late_ns, <uint64_t>(now_ns - self.due_ns))
         for index in range(CLASSES):
-            wheel = self.wheels[index]
-            if wheel.population == 0:
-                continue
-            slot = max(self.last_slot + 1, now_slot - <int64_t>wheel.slots + 1)
-            while slot <= now_slot:
-                turn = slot % <int64_t>wheel.slots
-                slot += 1
-                if wheel.count[turn]:
-                    self.run_slot(wheel, <uint32_t>turn, now_ns)
-                    now_ns = monotonic_ns()
-            wheel.busy_ns += <uint64_t>(now_ns - began_ns)
-            began_ns = now_ns
-        self.last_slot = now_slot
+            if self.wheels[index].population:
+                now_ns = self.turn(self.wheels[index], woken_ns, now_ns)
+                self.wheels[index].busy_ns += <uint64_t>(now_ns - began_ns)
+                began_ns = now_ns
         if now_ns - self.judged_ns >= JUDGE_NS:
             store_release(&self.busy_permille, <uint64_t>judge(self.wheels, CLASSES, now_ns - self.judged_ns, &self.calm_windows))
             self.judged_ns = now_ns
+
+    cdef int64_t turn(self, wheel_t* wheel, int64_t until_ns, int64_t now_ns) noexcept nogil:
+        """Run a wheel's slots that have begun until then; what time it is afterwards."""
+        cdef int64_t until_slot = until_ns // wheel.slot_ns
+        cdef int64_t slot = max(wheel.last_slot + 1, until_slot - <int64_t>wheel.slots + 1)
+        cdef int64_t place
+        while slot <= until_slot:
+            place = slot % <int64_t>wheel.slots
+            slot += 1
+            if wheel.count[place]:
+                self.run_slot(wheel, <uint32_t>place, now_ns)
+                now_ns = monotonic_ns()
+        wheel.last_slot = until_slot
+        return now_ns
 
     cdef void run_slot(self, wheel_t* wheel, uint32_t slot, int64_t now_ns) noexcept nogil:
         cdef uint32_t place = wheel.count[slot]
@@ -377,21 +396,26 @@ cdef class Sender:
         dest.cursor.outcome = code
         report(&self.mail, &dest.letter, LOST, code)
 
+    cdef wheel_t* wheel_of(self, const dest_t* dest) noexcept nogil:
+        return self.wheels[CLASS_PACED if dest.cursor.pace.kind != PACE_NONE else dest.cursor.transport.class_]
+
     cdef bint enter(self, dest_t* dest) noexcept nogil:
         """Give a destination its turns; False when there is no memory."""
-        if not wheel_enter(self.wheels[dest.cursor.transport.class_], &dest.seat):
+        cdef wheel_t* wheel = self.wheel_of(dest)
+        if not wheel_enter(wheel, &dest.seat):
             return False
         dest.attached = True
         dest.cursor.last_slot_ns = monotonic_ns()
+        if wheel.population == 1:
+            wheel.last_slot = dest.cursor.last_slot_ns // wheel.slot_ns
+            self.due_ns = next_turn_ns(wheel) if self.population == 0 else min(self.due_ns, next_turn_ns(wheel))
         if self.population == 0:
             self.judged_ns = dest.cursor.last_slot_ns
-            self.last_slot = self.judged_ns // SLOT_NS
-            self.due_slot = self.last_slot + 1
         self.population += 1
         return True
 
     cdef void leave(self, dest_t* dest) noexcept nogil:
-        wheel_leave(self.wheels[dest.cursor.transport.class_], &dest.seat)
+        wheel_leave(self.wheel_of(dest), &dest.seat)
         dest.attached = False
         self.population -= 1
 

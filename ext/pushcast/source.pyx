@@ -30,6 +30,11 @@ from pushcast.mpegts import TsMuxer
 
 MUXERS = {Container.MPEGTS: TsMuxer, Container.RTMP: RtmpMuxer}
 
+# Of a feed: address space and index for ten minutes of a delayed push; memory is what its media need.
+RING_BYTES = 1 << 30
+RING_START_BYTES = 1 << 20
+RING_SPANS = 1 << 18
+
 cdef int64_t MILLISECOND = 90
 cdef int64_t BACKWARD_JUMP = 3 * 90000     # interleaving of honest inputs stays well below
 cdef int64_t FORWARD_JUMP = 10 * 90000
@@ -284,8 +289,11 @@ cdef class Source:
     def _replace_config(self, uint32_t track_id, bytes config):
         self.tracks = tuple(replace(track, config=config) if track.id == track_id else track for track in self.tracks)
 
-    def feed(self, key):
-        """The feed of this FeedKey, made and filled from the newest keyframe on if it is the first push that asks; `release` it."""
+    def feed(self, key, int64_t keep_ms=0):
+        """The feed of this FeedKey, made and filled from the newest keyframe on if it is the first push that asks; `release` it.
+
+        ``keep_ms``: so much media must be found in its ring from now on.
+        """
         cdef Feed feed
         self._lock()
         try:
@@ -293,13 +301,14 @@ cdef class Source:
             if feed is None:
                 feed = self._new_feed(key)
             feed.users += 1
+            feed.ring.keep(keep_ms)
         finally:
             pthread_mutex_unlock(&self.mutex)
         return feed
 
     cdef Feed _new_feed(self, key):
         chosen = [track for track in self.tracks if track.id in key.track_ids]
-        cdef Feed feed = Feed(key, MUXERS[key.container](Ring(), chosen))
+        cdef Feed feed = Feed(key, MUXERS[key.container](Ring(RING_BYTES, RING_START_BYTES, RING_SPANS), chosen))
         # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
         feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
         self._replay(feed.muxer)

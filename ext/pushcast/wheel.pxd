@@ -4,7 +4,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef enum:
     SLOT_MS = 4
-    SLOT_NS = SLOT_MS * 1000000
     MAX_SLOTS = 64               # of a turn: 256 ms
 
 ctypedef struct seat_t:          # embedded first in what sits there, so that a seat's address is its owner's
@@ -13,6 +12,8 @@ ctypedef struct seat_t:          # embedded first in what sits there, so that a 
 
 ctypedef struct wheel_t:
     uint64_t slots               # an interval is this many slots now; stored with release order
+    int64_t slot_ns
+    int64_t last_slot            # the last one that was run
     uint32_t least_slots         # as configured
     uint32_t most_slots          # it never grows beyond
     uint64_t population          # members of all slots; stored with release order
@@ -29,4 +30,5 @@ cdef class Wheel:
 
 cdef bint wheel_enter(wheel_t* wheel, seat_t* seat) noexcept nogil
 cdef void wheel_leave(wheel_t* wheel, seat_t* seat) noexcept nogil
+cdef int64_t next_turn_ns(const wheel_t* wheel) noexcept nogil
 cdef int judge(wheel_t** wheels, int count, int64_t window_ns, uint32_t* calm_windows) noexcept nogil

@@ -1,6 +1,6 @@
 """Wheels: the destinations of one class of transports, spread evenly over the slots of their interval.
 
-A wheel turns one slot further every 4 ms; whoever sits there has its turn.  Every slot in use is a wake-up of the thread, which costs as much as eight sends, so
+A wheel turns one slot further every 4 ms (that of paced destinations every 1 ms); whoever sits there has its turn.  Every slot in use is a wake-up of the thread, which costs as much as eight sends, so
 a wheel uses at least LEAST_USED of its slots, that N sends never leave as one burst, and more only when each has MEMBERS_PER_SLOT: a burst of 1.6 MB at 2.5 Mbit/s
 and 40 ms.
 
@@ -26,20 +26,21 @@ cdef enum:
     MAX_WHEELS = 8
 
 
-cdef uint32_t slots_of(uint32_t ms) noexcept nogil:
-    return min(max((ms + SLOT_MS // 2) // SLOT_MS, 1), MAX_SLOTS)
+cdef uint32_t slots_of(uint32_t ms, uint32_t slot_ms) noexcept nogil:
+    return min(max((ms + slot_ms // 2) // slot_ms, 1), MAX_SLOTS)
 
 
-cdef void wheel_init(wheel_t* wheel, uint32_t least_ms, uint32_t most_ms) noexcept nogil:
+cdef void wheel_init(wheel_t* wheel, uint32_t least_ms, uint32_t most_ms, uint32_t slot_ms) noexcept nogil:
     memset(wheel, 0, sizeof(wheel_t))
-    wheel.least_slots = slots_of(least_ms)
-    wheel.most_slots = max(slots_of(most_ms), wheel.least_slots)
+    wheel.slot_ns = <int64_t>slot_ms * 1000000
+    wheel.least_slots = slots_of(least_ms, slot_ms)
+    wheel.most_slots = max(slots_of(most_ms, slot_ms), wheel.least_slots)
     set_slots(wheel, wheel.least_slots)
 
 
 cdef void set_slots(wheel_t* wheel, uint32_t slots) noexcept nogil:
     store_release(&wheel.slots, slots)
-    wheel.interval_ns = <int64_t>slots * SLOT_NS
+    wheel.interval_ns = <int64_t>slots * wheel.slot_ns
 
 
 cdef void wheel_free(wheel_t* wheel) noexcept nogil:
@@ -133,6 +134,14 @@ cdef bint wheel_resize(wheel_t* wheel, uint32_t slots) noexcept nogil:
     return True
 
 
+cdef int64_t next_turn_ns(const wheel_t* wheel) noexcept nogil:
+    """When the first slot after the last one comes in which anybody has a turn; somebody has."""
+    cdef int64_t slot = wheel.last_slot + 1
+    while wheel.count[slot % <int64_t>wheel.slots] == 0:
+        slot += 1
+    return slot * wheel.slot_ns
+
+
 cdef uint32_t longer(const wheel_t* wheel) noexcept nogil:
     """The next slower pace, in slots."""
     return min(<uint32_t>wheel.slots + max(<uint32_t>wheel.slots // 4, 1), wheel.most_slots)
@@ -175,20 +184,22 @@ cdef int judge(wheel_t** wheels, int count, int64_t window_ns, uint32_t* calm_wi
 
 @cython.final
 cdef class Wheel:
-    """Wheel(least_ms, most_ms): the interval is least_ms at first and never longer than most_ms; both in steps of 4 ms, up to 256.
+    """Wheel(least_ms, most_ms, slot_ms=4): the interval is least_ms at first and never longer than most_ms; both in steps of slot_ms, up to 64 of them.
 
     Turned by one thread alone; what Python asks of it is a snapshot.
     """
 
-    def __cinit__(self, uint32_t least_ms, uint32_t most_ms):
-        wheel_init(&self.c, least_ms, most_ms)
+    def __cinit__(self, uint32_t least_ms, uint32_t most_ms, uint32_t slot_ms=SLOT_MS):
+        if slot_ms == 0:
+            raise ValueError("slot_ms: found 0, expected 1 or more")
+        wheel_init(&self.c, least_ms, most_ms, slot_ms)
 
     def __dealloc__(self):
         wheel_free(&self.c)
 
     @property
     def interval_ms(self):
-        return load_acquire(&self.c.slots) * SLOT_MS
+        return load_acquire(&self.c.slots) * <uint64_t>self.c.slot_ns // 1000000
 
     @property
     def population(self):

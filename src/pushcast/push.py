@@ -26,7 +26,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pushcast.connect import connect_in_time, feed_key
+from pushcast.connect import connect_in_time, take_feed
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _log = logger("push")
 
 MOVES_KEPT = 20
+CONNECT_AHEAD_MS = 500  # of the first delayed frame that is due
+KEYFRAME_LOOK_MS = 200
 
 
 class PushState(StrEnum):
@@ -253,7 +255,11 @@ class Push:
 
     def must_leave(self, stream: Stream) -> asyncio.Future[None]:
         """Done as soon as there is nothing to connect for: it leaves, or the stream ended."""
-        return self.interruption(bool(self.leaves()) or stream.ended.is_set())
+        return self.interruption(self._is_pointless(stream))
+
+    def _is_pointless(self, stream: Stream) -> bool:
+        """A stream that ended leaves nothing to a destination that was not delayed."""
+        return bool(self.leaves()) or (stream.ended.is_set() and not self.settings.delay_ms)
 
     def progress(self) -> Progress:
         """A snapshot; costs no wait and no lock."""
@@ -305,7 +311,8 @@ class Push:
         self.move(PushState.CONNECTING, f"backup {self.on_backup}" if self.on_backup else "")
         feed: Feed | None = None
         try:
-            feed = stream.feed(feed_key(self.settings, stream))
+            feed = take_feed(self.settings, stream)
+            await self._until_due(feed)
             link = await self._connect(stream, feed.ring.bytes_per_s, connects)
             if link is None:
                 return stream
@@ -333,7 +340,7 @@ class Push:
         self.move(PushState.PUSHING)
         fail_back = self._fail_back_soon(session.stream.source.bytes_per_s)
         try:
-            error = await session.run(lambda stream: feed_key(self.settings, stream), following)
+            error = await session.run(following)
         finally:
             if fail_back is not None:
                 fail_back.cancel()
@@ -357,9 +364,10 @@ class Push:
     async def _connect(self, stream: Stream, bytes_per_s: int, connects: asyncio.Semaphore) -> Link | None:
         """The accepted link, or None when the push was interrupted first."""
         connect = asyncio.create_task(self._connect_in_turn(bytes_per_s, connects))
-        waited: set[asyncio.Future[Any]] = {connect, self.must_leave(stream)}
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            while not connect.done() and not self._is_pointless(stream):
+                waited: set[asyncio.Future[Any]] = {connect, self.must_leave(stream)}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not connect.done():
                 connect.cancel()
@@ -369,6 +377,16 @@ class Push:
         if not connect.cancelled() and connect.exception() is None:
             await close_in_time(connect.result(), self.log)  # it was accepted in the very moment of the interruption
         return None
+
+    async def _until_due(self, feed: Feed) -> None:
+        """Wait until something of the stream is as old as the delay: a peer that gets nothing for so long may leave."""
+        delay_ms = self.settings.delay_ms
+        while delay_ms and not self.leaves():
+            wait_ms = feed.ring.due_in_ms(delay_ms)
+            if wait_ms is not None and wait_ms <= CONNECT_AHEAD_MS:
+                return
+            left_ms = wait_ms - CONNECT_AHEAD_MS if wait_ms is not None else KEYFRAME_LOOK_MS
+            await asyncio.wait({self.interruption(False)}, timeout=left_ms / 1000)
 
     async def _connect_in_turn(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
         async with connects:

@@ -207,7 +207,7 @@ class Scheduler:
                     stream = await push.run(stream, self._fanout, self._connects, self._following)
                 except EngineError as error:
                     failure = error.retry  # the error itself would keep the frames of its session while we wait
-                    if push.settings.hold_s:
+                    if push.settings.hold_s or push.settings.delay_ms:
                         stream = self._following(stream) or stream  # it may have gone on with another one
                 if failure is not None:
                     await _wait_to_retry(push, stream, backoff, failure)

@@ -11,6 +11,8 @@ EVENT_RELIEVED: Final = 4
 EVENT_LOST: Final = 8
 EVENT_RELEASED: Final = 16
 SLOT_MS: Final = 4
+PACED_MS: Final = 1
+PACED_MOST_MS: Final = 20
 TABLE: CounterTable
 
 class _Statistics(TypedDict):
@@ -19,6 +21,7 @@ class _Statistics(TypedDict):
     udp: tuple[int, int]
     srt: tuple[int, int]
     tcp: tuple[int, int]
+    paced: tuple[int, int]
 
 @final
 class Destination:
@@ -32,6 +35,8 @@ class Destination:
         max_lag_ms: int = 5000,
         stall_ms: int = 10000,
         zero_ms: int = -1,
+        delay_ms: int = 0,
+        pace: int | None = None,
     ) -> None: ...
     @property
     def zero_ms(self) -> int:

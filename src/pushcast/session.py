@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pushcast.connect import take_feed
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import Attachment, FanOut
 from pushcast.errors import ConnectionLost, EngineError, Stalled
 from pushcast.health import WELL, Condition, Health, Pulse
 from pushcast.log import Prefixed
-from pushcast.media import FeedKey
 from pushcast.settings import PushSettings
 from pushcast.stream import Stream
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pushcast.source import Feed
 
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
+TURNS_MS = 100  # after which a sender has surely come to what is due
 CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 
 _HELD = Condition(Health.DEGRADED, "the stream is gone, and the connection is held for it")
@@ -81,14 +82,14 @@ class Session:
         self._feed = feed
         self._link = link
         self._fanout = fanout
-        self._attachment = fanout.attach(feed, link, stall_ms=self._stall_ms)
+        self._attachment = fanout.attach(feed, link, stall_ms=self._stall_ms, delay_ms=owner.settings.delay_ms)
         self._start_ns = time.monotonic_ns()
         self._pulse = Pulse(self._start_ns)
         self._carried_bytes = 0  # of the streams before this one
         self._carried_send_ns = 0
         self._loss: EngineError | None = None  # what the link said when it lost its peer
 
-    async def run(self, feed_key: Callable[[Stream], FeedKey], following: Following) -> EngineError | None:
+    async def run(self, following: Following) -> EngineError | None:
         """Until it is over: why it failed, None when it ended as wanted.  Then comes :meth:`release`."""
         try:
             self._watch()
@@ -97,10 +98,10 @@ class Session:
             while True:
                 # For hours, in hundreds of pushes: these frames and one future are all that waits.
                 await self._owner.interruption(self._is_over() or self.stream.ended.is_set())
-                stream = await self._held(following)
-                if stream is None:
+                following_one = await self._held(following)
+                if following_one is None:
                     break
-                await self._go_on(stream, stream.feed(feed_key(stream)))
+                await self._go_on(*following_one)
         except EngineError as error:
             return error  # the stream that is back has not what is asked for
         except BaseException:
@@ -214,29 +215,46 @@ class Session:
             return type(error)(f"{self._owner.target.endpoint}: {error}")  # what a sender tells has no name of a peer
         return error
 
-    async def _held(self, following: Following) -> Stream | None:
-        """Keep the connection of a stream that ended until the next one of its name is there.
+    async def _held(self, following: Following) -> tuple[Stream, Feed] | None:
+        """Keep the connection of a stream that ended until the next one of its name is there, and all that was delayed
+        has been sent.
 
         None: it is not held, or no longer.
         """
+        settings = self._owner.settings
         loop = asyncio.get_running_loop()
-        hold_s = self._owner.settings.hold_s
-        end = loop.time() + hold_s
+        end = loop.time() + settings.hold_s
+        found: Stream | None = None
+        feed: Feed | None = None
         try:
-            while hold_s and self.stream.ended.is_set() and not self._is_over():
-                found = following(self.stream)
-                if found is not None:
-                    return found
-                left_s = end - loop.time()
+            while (settings.hold_s or settings.delay_ms) and self.stream.ended.is_set() and not self._is_over():
+                if found is None and (found := following(self.stream)) is not None:
+                    feed = take_feed(settings, found)  # now, for its ring begins with this
+                rest_s = self._rest_s()
+                if found is not None and feed is not None and rest_s <= 0:
+                    taken, feed = feed, None
+                    return found, taken
+                left_s = rest_s if found is not None else max(end - loop.time(), rest_s)
                 if left_s <= 0:
                     return None
-                if not self.holding:
-                    self.holding = True
-                    self._owner.log.info("the stream ended: the connection is held for %g s", hold_s)
+                self._begin_holding(rest_s)
                 await asyncio.wait({self._owner.interruption(False)}, timeout=left_s)
             return None
         finally:
             self.holding = False
+            if found is not None and feed is not None:
+                found.release(feed)
+
+    def _rest_s(self) -> float:
+        """How long what the stream has left behind still takes to be sent."""
+        delay_ms = self._owner.settings.delay_ms
+        return (delay_ms - self._feed.ring.idle_ms + TURNS_MS) / 1000 if delay_ms else 0.0
+
+    def _begin_holding(self, rest_s: float) -> None:
+        """Say so, once: what is delayed is sent, and then the connection waits."""
+        if not self.holding and rest_s <= 0:
+            self.holding = True
+            self._owner.log.info("the stream ended: the connection is held for %g s", self._owner.settings.hold_s)
 
     def _is_over(self) -> bool:
         return bool(self._owner.leaves()) or self._loss is not None or self._attachment.lost.done()
@@ -255,7 +273,9 @@ class Session:
         self._carried_send_ns = counters.last_send_ns or self._carried_send_ns
         self.give_back()
         self.stream, self._feed = stream, feed
-        self._attachment = self._fanout.attach(feed, self._link, stall_ms=self._stall_ms, before=before)
+        self._attachment = self._fanout.attach(
+            feed, self._link, stall_ms=self._stall_ms, delay_ms=self._owner.settings.delay_ms, before=before
+        )
         self._pulse = Pulse(time.monotonic_ns())
         self._watch()
         self._owner.log.info("goes on with the stream that is back")

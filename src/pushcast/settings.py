@@ -23,6 +23,7 @@ from pushcast.stream import Name
 
 # A stream that is away for longer is another one; what is held holds a place at the destination.
 HOLDS_MS = (0, 600_000)
+DELAYS_MS = (0, 600_000)  # what a ring of 1 GiB has room for at 10 Mbit/s
 STALL_TIMEOUT_S = 10.0
 STALL_TIMEOUTS_S = (1.0, 600.0)
 LAST_MOMENT = 253402300800.0  # the year 10000, which no clock of ours can write
@@ -56,6 +57,7 @@ class PushSettings:
     retry: RetryPolicy = DEFAULT_RETRY
     stall_timeout_s: float = STALL_TIMEOUT_S  # a peer that takes nothing for so long is lost
     backups: tuple[Backup, ...] = ()
+    delay_ms: int = 0  # how far it stays behind the stream
     hold_s: float = 0.0  # for how long the connection is kept when the stream is lost
     fail_back_s: float = 0.0  # how often a push on a backup tries the first destination, 0: never
 
@@ -82,11 +84,13 @@ class PushSettings:
         found |= {name: value for name, value in times.items() if value}
         if self.backups:
             found["backupUrls"] = [backup.member() for backup in self.backups]
-        return found | self.robustness()
+        return found | self.conduct()
 
-    def robustness(self) -> dict[str, Any]:
-        """Those members about failures that were asked for."""
+    def conduct(self) -> dict[str, Any]:
+        """Those members about delay and failures that were asked for."""
         found: dict[str, Any] = {}
+        if self.delay_ms:
+            found["delayMs"] = self.delay_ms
         if self.retry is not DEFAULT_RETRY:
             found["retry"] = self.retry.members()
         if self.stall_timeout_s != STALL_TIMEOUT_S:
@@ -132,6 +136,7 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
         max_duration_s=_duration_s(request, "maxDuration"),
         retry=read_retry(request["retry"]) if request.get("retry") is not None else DEFAULT_RETRY,
         stall_timeout_s=float(_within(request, "stallTimeout", STALL_TIMEOUTS_S, "seconds", STALL_TIMEOUT_S)),
+        delay_ms=int(_within(request, "delayMs", DELAYS_MS, "milliseconds", 0)),
         hold_s=_within(request, "holdMs", HOLDS_MS, "milliseconds", 0) / 1000,
         backups=read_backups(request.get("backupUrls"), protocol, stream_key, options),
         fail_back_s=read_fail_back_s(request.get("failBack")),

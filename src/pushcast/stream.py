@@ -95,11 +95,11 @@ class Stream:
         """The name for log lines; a publisher chooses it, so nothing in it may break a line."""
         return printable("/".join(self.key))
 
-    def feed(self, key: FeedKey) -> Feed:
+    def feed(self, key: FeedKey, keep_ms: int = 0) -> Feed:
         """The feed of these tracks in this container, made on first use; MediaError when the container cannot carry
-        a track.
+        a track.  ``keep_ms``: so much media must be found in its ring from now on.
         """
-        return self.source.feed(key)
+        return self.source.feed(key, keep_ms)
 
     def release(self, feed: Feed) -> None:
         """Give back what :meth:`feed` gave; the last push out ends the muxing."""

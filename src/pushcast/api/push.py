@@ -133,7 +133,7 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
         shown["stopAt"] = iso_time(settings.stop_at)
     if settings.max_duration_s:
         shown["maxDuration"] = settings.max_duration_s
-    shown |= settings.robustness()
+    shown |= settings.conduct()
     if (session := push.session) is not None:
         shown["health"] = session.condition.health
         if session.condition.reason:

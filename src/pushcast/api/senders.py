@@ -21,7 +21,7 @@ def senders_json(fanout: FanOut, srt_ports: Iterable[PortLoad]) -> dict[str, Any
 
 
 def _thread_json(thread: ThreadStatistics, fanout: FanOut) -> dict[str, Any]:
-    turns = {"udp": thread.udp, "srt": thread.srt, "tcp": thread.tcp}
+    turns = {"udp": thread.udp, "srt": thread.srt, "tcp": thread.tcp, "paced": thread.paced}
     return {
         "name": thread.name,
         "bytesPerSecond": thread.bytes_per_s,

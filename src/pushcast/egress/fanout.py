@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Literal
 from pushcast.egress.link import Link
 from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
 from pushcast.log import logger
-from pushcast.sender import EVENT_LOST, EVENT_OVERLOADED, EVENT_RELEASED, EVENT_RELIEVED, Destination, Sender
+from pushcast.sender import (
+    EVENT_LOST,
+    EVENT_OVERLOADED,
+    EVENT_RELEASED,
+    EVENT_RELIEVED,
+    PACED_MOST_MS,
+    PACED_MS,
+    Destination,
+    Sender,
+)
 
 if TYPE_CHECKING:
     from pushcast.ring import Ring
@@ -45,6 +54,9 @@ class Pace:
     most_ms: int
 
 
+PACED = Pace(PACED_MS, PACED_MOST_MS)
+
+
 @dataclass(frozen=True, slots=True)
 class Turns:
     """The pace of one kind of destination on one thread, now."""
@@ -64,6 +76,7 @@ class ThreadStatistics:
     udp: Turns
     srt: Turns
     tcp: Turns
+    paced: Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +226,7 @@ class _Worker:
             udp=Turns(*said["udp"]),
             srt=Turns(*said["srt"]),
             tcp=Turns(*said["tcp"]),
+            paced=Turns(*said["paced"]),
         )
 
     async def stop(self) -> None:
@@ -250,7 +264,7 @@ class FanOut:
     def __init__(
         self, udp: Pace = Pace(20, 40), srt: Pace = Pace(20, 40), tcp: Pace = Pace(40, 200), threads: int = 1
     ) -> None:
-        self.paces = MappingProxyType({"udp": udp, "srt": srt, "tcp": tcp})
+        self.paces = MappingProxyType({"udp": udp, "srt": srt, "tcp": tcp, "paced": PACED})
         each_ms = (udp.ms, srt.ms, tcp.ms, udp.most_ms, srt.most_ms, tcp.most_ms)
         self._workers = [_Worker(Sender(*each_ms), index) for index in range(threads)]
 
@@ -262,18 +276,28 @@ class FanOut:
         start: Literal["gop", "next"] = "gop",
         max_lag_ms: int = 5000,
         stall_ms: int = 10000,
+        delay_ms: int = 0,
         before: Attachment | None = None,
     ) -> Attachment:
         """Start sending a feed to a link.
 
         ``start``: begin at the newest keyframe there is, or wait for the next; ``max_lag_ms``: further behind than
         this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost;
+        ``delay_ms``: how far it stays behind the stream;
         ``before``: the attachment of the same link that was released, whose time goes on.
         """
         worker = min(self._workers, key=lambda each: (each.bytes_per_s, len(each.attachments)))
         zero_ms = before.zero_ms if before is not None else -1
         destination = Destination(
-            feed.ring, feed.muxer, link.transport, link.message_stream_id, start, max_lag_ms, stall_ms, zero_ms
+            feed.ring,
+            feed.muxer,
+            link.transport,
+            link.message_stream_id,
+            start=start,
+            max_lag_ms=max_lag_ms,
+            stall_ms=stall_ms,
+            zero_ms=zero_ms,
+            delay_ms=delay_ms,
         )
         attachment = Attachment(worker, destination, feed.ring, link, stall_ms)
         worker.attach(destination, attachment)

@@ -54,6 +54,7 @@ _BACKUPS = listed(
     description="Where it goes, in turn, when the destination before fails.",
 )
 _HOLD = whole("Milliseconds for which the connection is kept when the stream is lost.")
+_DELAY = whole("Milliseconds that it stays behind the stream, up to 600000.")
 _FAIL_BACK = number("Seconds between two looks, from a backup, at the first destination.")
 
 _SRT_ASKED = {
@@ -80,6 +81,7 @@ PUSH_ASKED = {
     "stallTimeout": _STALL_TIMEOUT,
     "backupUrls": _BACKUPS,
     "failBack": _FAIL_BACK,
+    "delayMs": _DELAY,
     "holdMs": _HOLD,
 }
 PUSH_NEEDS = ("id", "stream", "protocol", "url")
@@ -114,6 +116,7 @@ PUSH = closed(
         "stallTimeout": _STALL_TIMEOUT,
         "backupUrls": _BACKUPS,
         "failBack": _FAIL_BACK,
+        "delayMs": _DELAY,
         "holdMs": _HOLD,
         "activeBackup": whole("Which of them it goes to, from 1."),
         "tls": _TLS_ASKED,
@@ -159,6 +162,7 @@ PUSH = closed(
         "stallTimeout",
         "backupUrls",
         "failBack",
+        "delayMs",
         "holdMs",
         "activeBackup",
         "tls",

@@ -136,6 +136,7 @@ _SENDERS = closed(
                     "udp": _TURNS,
                     "srt": _TURNS,
                     "tcp": _TURNS,
+                    "paced": {**_TURNS, "description": "Destinations of any protocol whose bytes are spread in time."},
                 }
             )
         ),
