@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-api \
+.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-broadcast bench-api \
     bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
 
 PYTHON := .venv/bin/python
@@ -68,6 +68,10 @@ bench-control: .stamp/system-bench .stamp/build
 
 bench-rtmps: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.rtmps
+
+# A constant rate by the clock of its receiver, and large keyframes that are spread; fails when a line does not hold.
+bench-broadcast: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.broadcast
 
 bench-ingest: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.ingest

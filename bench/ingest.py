@@ -4,8 +4,8 @@ One process publishes all streams (many_publishers.py); receivers throw everythi
 video has 1 Mbit/s by default, so that 200 streams in and 600 out fit two cores beside publishers and receivers.
 
 A stream's memory is what the process grew by between one stream and all, each with its pushes, per stream; the rings'
-own is the touched part of their arenas.  A ring grows to its size and goes through its index once (8192 spans, 114 s of
-this clip); what is measured before may say too little, and the bench says so.
+own is the touched part of their arenas.  A ring grows to its size; what is measured before may say too little, and the
+bench says so.
 
 Lines: a stream costs its rings' arenas and at most 1 MiB, and every push gets its full rate.  Exit code 1 when one does
 not hold.
@@ -111,7 +111,6 @@ def _window(
         "threads": len(after.thread_s),
         "threads_with_one_stream": len(one.thread_s),
         "dirty_bytes": after.dirty_bytes,
-        "rings": after.arenas,
         "arena_bytes_per_stream": arena_bytes,
         "own_bytes_per_stream": (after.dirty_bytes - one.dirty_bytes) / (options.streams - 1) - arena_bytes,
         "received": received,

@@ -46,7 +46,7 @@ QUIET = '[log]\nlevel = "WARNING"\n'
 # What a push calls the protocol of a receiver.
 WORDS = {"rtmp": "rtmp", "udp": "mpegts", "srt": "srt"}
 CHILD_END_S = 15.0
-ARENA_KIB = 65536  # the address space of one ring
+ARENA_KIB = 65536  # what the address space of a ring is a multiple of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Use:
     ready to run and had no core.
 
     ``dirty_bytes`` is memory of its own that it has written (PSS would change with who else maps the same libraries),
-    ``arena_bytes`` the part of it that lies in rings' arenas, ``arenas`` how many rings there are.
+    ``arena_bytes`` the part of it that lies in rings' arenas.
     """
 
     at_s: float
@@ -63,13 +63,12 @@ class Use:
     main_waited_s: float
     dirty_bytes: int
     arena_bytes: int
-    arenas: int
 
     @classmethod
     def of(cls, pid: int) -> Use:
-        dirty, arena, arenas = _memory(Path(f"/proc/{pid}/smaps").read_text())
+        dirty, arena = _memory(Path(f"/proc/{pid}/smaps").read_text())
         waited_s = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-        return cls(time.monotonic(), _thread_s(pid), waited_s, dirty * 1024, arena * 1024, arenas)
+        return cls(time.monotonic(), _thread_s(pid), waited_s, dirty * 1024, arena * 1024)
 
     def since(self, before: Use, pid: int) -> tuple[float, float]:
         """(main thread, all others): CPU seconds per second, between an earlier look and this one."""
@@ -105,12 +104,12 @@ class Strangers:
         return sum(os.times()[:4]) + sum(cpu_s(pid) for pid in self._pids)
 
 
-def _memory(smaps: str) -> tuple[int, int, int]:
-    """(dirty pages of the process, those in ring arenas, number of these) in KiB.  An arena is anonymous, writable,
-    without reserved swap, and 64 MiB.  Neighbours show as one mapping, with a thread's heap behind them if there is
-    one: what is beyond whole arenas is taken for such, and for written.
+def _memory(smaps: str) -> tuple[int, int]:
+    """(dirty pages of the process, those in ring arenas) in KiB.  An arena is anonymous, writable, without reserved
+    swap, and whole 64 MiB.  Neighbours show as one mapping, with a thread's heap behind them if there is one: what is
+    beyond whole arenas is taken for such, and for written.
     """
-    total = arena = arenas = 0
+    total = arena = 0
     anonymous = False
     sizes: dict[str, int] = {}
     for line in smaps.splitlines():
@@ -122,10 +121,9 @@ def _memory(smaps: str) -> tuple[int, int, int]:
             total += sizes["Private_Dirty"]
             if anonymous and "nr" in rest.split() and sizes["Size"] >= ARENA_KIB:
                 arena += max(0, sizes["Private_Dirty"] - sizes["Size"] % ARENA_KIB)
-                arenas += sizes["Size"] // ARENA_KIB
         elif rest.endswith("kB"):
             sizes[name] = int(rest.split()[0])
-    return total, arena, arenas
+    return total, arena
 
 
 class Child:

@@ -11,13 +11,14 @@ from pushcast import aac, nal, videoconfig
 from pushcast.media import Codec, Kind, Track
 from pushcast.mpegts import TsMuxer
 from pushcast.ring import Ring
+from pushcast.tsoptions import TsOptions
 
 KEY, CONFIG, DISCONTINUITY = 1, 2, 4
 SPAN_KEY, SPAN_DISCONTINUITY = 1, 4
 MS = 27000
 DELAY = 300 * 90
 STREAM_IDS = {Codec.AC3: 0xBD, Codec.EAC3: 0xBD, Codec.OPUS: 0xBD}
-PAT_PID, SDT_PID, PMT_PID, FIRST_PID = 0x0000, 0x0011, 0x1000, 0x0100
+PAT_PID, SDT_PID, PMT_PID, FIRST_PID, NULL_PID = 0x0000, 0x0011, 0x1000, 0x0100, 0x1FFF
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Pes:
     random_access: bool
     pcr: int  # the newest when its first packet had come
     payload: bytes = b""
+    last_packet: int = 0
 
 
 @dataclass
@@ -105,6 +107,11 @@ def parse(data: bytes) -> Transport:
         assert packet[1] & 0xA0 == 0
         assert packet[3] & 0xC0 == 0
         assert control
+        if pid == NULL_PID:
+            assert packet[3:] == b"\x10" + b"\xff" * 184
+            seen.pids.append(pid)
+            seen.packets += 1
+            continue
         size, flags, pcr = _adaptation_field(packet[4:], control == 3) if control & 2 else (0, 0, None)
         has_payload = bool(control & 1)
         if pid in counters and not flags & 0x80:
@@ -130,6 +137,8 @@ def parse(data: bytes) -> Transport:
             seen.pes.append(running[pid])
         elif has_payload:
             running[pid].payload += payload
+        if pid in running and has_payload:
+            running[pid].last_packet = seen.packets
         seen.packets += 1
     for pes in seen.pes:
         body = 3 + (5 if pes.pts == pes.dts else 10) + len(pes.payload)
@@ -193,9 +202,11 @@ def pmt_streams(seen: Transport) -> list[tuple[int, int, bytes]]:
 # Feeding
 
 
-def mux(tracks: Sequence[Track], frames: Iterable[Frame], delay_ms: int = 300) -> Ring:
+def mux(
+    tracks: Sequence[Track], frames: Iterable[Frame], delay_ms: int = 300, options: TsOptions | None = None
+) -> Ring:
     ring = Ring(start_bytes=16 << 20)
-    muxer = TsMuxer(ring, tracks, delay_ms=delay_ms)
+    muxer = TsMuxer(ring, tracks, options or TsOptions(decode_delay_ms=delay_ms))
     for frame in frames:
         muxer.write_frame(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
     assert muxer.malformed == 0

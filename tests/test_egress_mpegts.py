@@ -57,7 +57,6 @@ def test_what_the_protocol_is(protocol):
     ("url", "text"),
     [
         ("srt://10.0.0.1:29998", "Unsupported protocol"),
-        ("rtp://10.0.0.1:29998", "Unsupported protocol"),
         ("UDP://10.0.0.1:29998", "Unsupported protocol"),
         ("tcp://10.0.0.1:29998?listen", "Unsupported tcp listen"),
         ("tcp://10.0.0.1:29998/listen", "Unsupported tcp listen"),

@@ -43,6 +43,7 @@ EXTENSION_LAYERS = [
         "pace",
         "srtconnector",
         "srttransport",
+        "rtptransport",
         "tls",
         "overload",
         "wheel",
@@ -51,11 +52,12 @@ EXTENSION_LAYERS = [
     ],
     ["videoconfig", "verify", "sinks", "cursor", "mediasocket", "tlstransport"],
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
+    ["cbr"],
     ["source", "sender", "sinkrtmp"],
     ["flvinput"],
 ]
 PYTHON_LAYERS = [
-    ["errors", "file_url", "garbage", "turnstile"],
+    ["errors", "file_url", "garbage", "turnstile", "tsoptions"],
     ["log", "media", "psi", "login_limit", "retry"],
     ["destinations"],
     ["config_sentence"],
@@ -83,7 +85,7 @@ PYTHON_LAYERS = [
 ]
 # The extensions stand between the vocabulary and those who carry media.
 TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "session", "connect", "push", "server"}
-EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "psi", "rtmp"}
+EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "psi", "rtmp", "tsoptions"}
 
 
 def python_modules() -> Iterator[tuple[str, Path]]:

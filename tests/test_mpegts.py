@@ -53,6 +53,7 @@ from pushcast.errors import MediaError
 from pushcast.media import Codec, Kind, Track
 from pushcast.mpegts import TsMuxer
 from pushcast.ring import Ring
+from pushcast.tsoptions import TsOptions
 
 # Golden bytes
 
@@ -76,7 +77,7 @@ def test_golden_packets() -> None:
     avcc = b"\x01\x42\x00\x1e\xff\xe1\x00\x04\x67\x42\x00\x1e\x01\x00\x02\x68\xce"
     tracks = [Track(3, Codec.H264, config=avcc), Track(8, Codec.AAC, config=b"\x11\x90")]
     ring = Ring()
-    muxer = TsMuxer(ring, tracks, service="golden", delay_ms=200)
+    muxer = TsMuxer(ring, tracks, TsOptions(service_name="golden", decode_delay_ms=200))
     muxer.write_frame(3, 90000, 93600, KEY, bytes.fromhex("00000003658884"))
     muxer.write_frame(8, 90300, 90300, 0, bytes.fromhex("211004"))
     muxer.write_frame(3, 93600, 93600, 0, b"\0\0\0\xc8\x41" + b"\xaa" * 199)
@@ -369,10 +370,10 @@ def test_delay(delay_ms: int) -> None:
     check_leads(seen, delay_ms)
 
 
-@pytest.mark.parametrize("delay_ms", [-1, 601])
+@pytest.mark.parametrize("delay_ms", [-1, 901])
 def test_delay_out_of_range(delay_ms: int) -> None:
-    with pytest.raises(ValueError, match="expected 0 to 600"):
-        TsMuxer(Ring(), [VIDEO], delay_ms=delay_ms)
+    with pytest.raises(ValueError, match="expected 0 to 900"):
+        TsMuxer(Ring(), [VIDEO], TsOptions(decode_delay_ms=delay_ms))
 
 
 # Frames
@@ -486,14 +487,14 @@ def test_another_pmt_has_another_version() -> None:
 )
 def test_service_name(service: str, coded: bytes) -> None:
     ring = Ring()
-    TsMuxer(ring, [AUDIO], service=service).write_frame(9, 0, 0, 0, b"\x21")
+    TsMuxer(ring, [AUDIO], TsOptions(service_name=service)).write_frame(9, 0, 0, 0, b"\x21")
     section = parse(ring.read(0)).sections[SDT_PID][0][1]
     assert section.endswith(coded + section[-4:])
 
 
 def test_service_name_too_long() -> None:
     with pytest.raises(ValueError, match="at most 200"):
-        TsMuxer(Ring(), [AUDIO], service="x" * 201)
+        TsMuxer(Ring(), [AUDIO], TsOptions(service_name="x" * 201))
 
 
 @given(

@@ -6,17 +6,16 @@ material.
 Time.  PTS and DTS are the engine's plus a constant, the delay; the PCR runs on the engine's line itself, so it stays
 one delay behind what it announces.  It follows the track that is furthest behind, because that track may still send
 such times; a track that is more than 900 ms behind the newest has stopped and is not waited for, and to keep PTS - PCR
-below a second the lead over a track shrinks while that track lags.  The PCR only grows.  Steps of more than 35 ms are
-cut into several packets without payload.
+below a second the lead over a track shrinks while that track lags.  The PCR only grows.  Steps of more than 35 ms
+(TsOptions.pcr_period_ms) are cut into several packets without payload.
 
 Tables are a function of the PCR: PAT and PMT precede the first PCR that is 65 ms past the last ones, and since steps
-are at most 35 ms they are never more than 100 ms apart.
+are at most 35 ms they are never more than 100 ms (TsOptions.tables_period_ms) apart.
 
 Join points.  A key span begins with PAT, PMT and PCR and holds everything that a decoder needs.  Its lead-in material
 is one packet without payload per PID that says "discontinuity" and carries the counter of that PID's last payload:
 whoever is put on the ring here, new or moved from elsewhere, sees continuous counters from then on.
 """
-cimport cython
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -24,38 +23,27 @@ from libc.string cimport memcpy
 from pushcast.frame cimport CODEC_HEVC, FRAME_CONFIG, FRAME_DISCONTINUITY, Frame
 from pushcast.pes cimport (
     ADTS_BYTES, AF_DISCONTINUITY, AF_PCR, AF_RANDOM_ACCESS, PACKET_BYTES, PAYLOAD_BYTES, PAYLOAD_ONLY, WRAP_ADTS,
-    WRAP_NAL, WRAP_NONE, WRAP_OPUS, es_t, lay_pes, put_packet_start, put_pes, scatter_t,
+    WRAP_NAL, WRAP_NONE, WRAP_OPUS, es_t, lay_pes, put_packet_start, put_pes_rest, put_pes_start,
+    scatter_t,
 )
 from pushcast.ring cimport SPAN_DISCONTINUITY, SPAN_KEY, Ring
 
 from typing import NamedTuple
 
-from pushcast import psi
+from pushcast import psi, tsoptions
 from pushcast.aac import build_adts
 from pushcast.errors import MediaError
 from pushcast.media import Codec, Kind
+from pushcast.tsoptions import TsOptions
 from pushcast.videoconfig import parse_avcc, parse_hvcc
-
-cdef extern from *:
-    """
-    #define PUSHCAST_NEVER INT64_MIN
-    #define PUSHCAST_PCR_MODULUS (((int64_t)1 << 33) * 300)
-    """
-    const int64_t NEVER "PUSHCAST_NEVER"
-    const int64_t PCR_MODULUS "PUSHCAST_PCR_MODULUS"
 
 cdef enum:
     FIRST_ES_PID = 0x0100
 
-    TICK = 300                   # 27 MHz units in one of 90 kHz
     LAG_IGNORED = 81000          # 90 kHz: a track further behind the newest has stopped; below a second, as PTS - PCR is
+    DELAY_MOST_MS = 900
     LEAD_MAX = 63000             # 90 kHz: newest DTS minus PCR; leaves 300 ms of the second for reordering
-    PCR_QUIET = 20 * 27000       # frames of other tracks bring a PCR when the last one is this old
-    PCR_STEP = 35 * 27000
     PCR_JUMP = 1500 * 27000      # a gap longer than this is passed at one step
-    TABLES_AFTER = 65 * 27000
-    SDT_AFTER = 1000 * 27000
-    KEY_AFTER = 400 * 90         # join points of a feed without video
 
 # Times outside are no engine times; inside, 27 MHz arithmetic cannot overflow.
 cdef int64_t TIME_LIMIT = <int64_t>1 << 54
@@ -120,29 +108,26 @@ cdef uint8_t* put_table(uint8_t* out, psi_t* table) noexcept nogil:
     return out
 
 
-cdef inline int64_t wrapped_pcr(int64_t pcr) noexcept nogil:
-    cdef int64_t rest = pcr % PCR_MODULUS
-    return rest + PCR_MODULUS if rest < 0 else rest
-
-
 # The muxer ------------------------------------------------------------------------------------------------------------
 
-@cython.final
 cdef class TsMuxer(Muxer):
-    """TsMuxer(ring, tracks, *, service="pushcast", delay_ms=300)
+    """TsMuxer(ring, tracks, options=TsOptions())
 
     Writes frames of ``tracks`` into ``ring`` as one-program MPEG-TS.
 
-    ``service``: name in the SDT; ``delay_ms``: how far the PCR runs behind the DTS, 0 to 600.
     ``malformed``: access units that were dropped because they could not be parsed or carried.
     Raises MediaError for a track whose codec or config MPEG-TS cannot carry.
     """
 
-    def __cinit__(self, Ring ring not None, tracks, *, str service="pushcast", int64_t delay_ms=300):
-        if not 0 <= delay_ms <= 600:
-            raise ValueError(f"delay_ms: found {delay_ms}, expected 0 to 600")
+    def __cinit__(self, Ring ring not None, tracks, options=TsOptions()):
+        if not 0 <= options.decode_delay_ms <= DELAY_MOST_MS:
+            raise ValueError(f"decode_delay_ms: found {options.decode_delay_ms}, expected 0 to {DELAY_MOST_MS}")
         self.ring = ring
-        self.delay = delay_ms * 90
+        self.delay = options.decode_delay_ms * 90
+        self.pcr_step = options.pcr_period_ms * 27000
+        self.pcr_quiet = self.pcr_step * 4 // 7
+        self.tables_after = max(options.tables_period_ms - options.pcr_period_ms, 0) * 27000
+        self.sdt_after = options.sdt_period_ms * 27000
         self.pcr = NEVER
         self.tables_due = NEVER
         self.sdt_due = NEVER
@@ -156,13 +141,31 @@ cdef class TsMuxer(Muxer):
         self.es = <es_t*>calloc(len(ordered), sizeof(es_t))
         if self.es == NULL:
             raise MemoryError("the elementary streams of a muxer")
-        streams = [self._add_stream(track, FIRST_ES_PID + index) for index, track in enumerate(ordered)]
-        self._own_psi(&self.pat, psi.PAT_PID, psi.pat_packets())
-        self._own_psi(&self.pmt, psi.PMT_PID, psi.pmt_packets(streams))
-        self._own_psi(&self.sdt, psi.SDT_PID, psi.sdt_packets(service))
+        streams = self._add_streams(ordered, options)
+        self._own_psi(&self.pat, psi.PAT_PID, psi.pat_packets(options))
+        self._own_psi(&self.pmt, options.pmt_pid, psi.pmt_packets(options, streams))
+        self._own_psi(&self.sdt, psi.SDT_PID, psi.sdt_packets(options))
 
     def __dealloc__(self):
         free(self.es)
+
+    cdef object _add_streams(self, list ordered, options):
+        """Give each track its PID; their lines of the PMT."""
+        following = {Kind.VIDEO: options.video_pid, Kind.AUDIO: options.audio_pid}
+        other = FIRST_ES_PID
+        taken = {options.pmt_pid: "the PMT"}
+        streams = []
+        for track in ordered:
+            pid = following.get(track.kind)
+            if pid:
+                following[track.kind] += 1
+            else:
+                pid, other = other, other + 1
+            if pid in taken or pid >= tsoptions.NULL_PID:
+                raise MediaError(f"{_name(track)}: PID {pid:#x} is that of {taken.get(pid, 'null packets')}: other PIDs are needed")
+            taken[pid] = _name(track)
+            streams.append(self._add_stream(track, pid))
+        return streams
 
     cdef object _add_stream(self, track, uint32_t pid):
         """Fill the next es_t; its line of the PMT."""
@@ -239,7 +242,7 @@ cdef class TsMuxer(Muxer):
 
     cdef int _write_span(self, const Frame* frame, es_t* es, scatter_t* scatter, size_t pes_bytes, bint random_access) except -1:
         """Everything that goes out with one PES packet: lead-in material, tables, clock, the PES packet, SDT."""
-        cdef bint key = random_access and es == self.es if self.es.video else frame.dts >= self.key_due
+        cdef bint key = self._makes_key(frame, es, random_access)
         cdef int64_t pcr = self._pcr_after(es, frame.dts)
         cdef int64_t steps = self._steps_to(es, pcr, key)
         cdef int64_t from_pcr = self.pcr, at
@@ -265,15 +268,20 @@ cdef class TsMuxer(Muxer):
                 out = self._put_clock(out, at)
         if steps:
             self.pcr = pcr
-        out = put_pes(out, es, scatter, pes_bytes, flags, wrapped_pcr(pcr))
+        out = put_pes_start(out, es, scatter, &pes_bytes, flags, wrapped_pcr(pcr))
+        out = put_pes_rest(out, es, scatter, &pes_bytes, pes_bytes)
         if self.pcr >= self.sdt_due:
             out = put_table(out, &self.sdt)
-            self.sdt_due = self.pcr + SDT_AFTER
+            self.sdt_due = self.pcr + self.sdt_after
         if key:
             self.key_due = frame.dts + KEY_AFTER
         flags = (SPAN_KEY if key else 0) | (SPAN_DISCONTINUITY if frame.flags & FRAME_DISCONTINUITY else 0)
         self.ring.commit(<uint32_t>(shared - room), <uint32_t>(out - shared), frame.dts, flags, frame.track)
         return 0
+
+    cdef bint _makes_key(self, const Frame* frame, const es_t* es, bint random_access) noexcept nogil:
+        """A cursor may join at this frame."""
+        return random_access and es == self.es if self.es.video else frame.dts >= self.key_due
 
     cdef es_t* _es_of(self, uint32_t track) noexcept nogil:
         cdef uint32_t index
@@ -305,9 +313,9 @@ cdef class TsMuxer(Muxer):
         cdef int64_t age = pcr - self.pcr
         if age <= 0:
             return 1 if key else 0
-        if written != self.es and not key and age < PCR_QUIET:
+        if written != self.es and not key and age < self.pcr_quiet:
             return 0
-        return (age + PCR_STEP - 1) // PCR_STEP if age <= PCR_JUMP else 1
+        return (age + self.pcr_step - 1) // self.pcr_step if age <= PCR_JUMP else 1
 
     cdef uint8_t* _put_clock(self, uint8_t* out, int64_t pcr) noexcept nogil:
         """A packet with nothing but a PCR; without payload the counter does not move."""
@@ -315,7 +323,7 @@ cdef class TsMuxer(Muxer):
         return out + PACKET_BYTES
 
     cdef uint8_t* _put_tables(self, uint8_t* out, int64_t pcr) noexcept nogil:
-        self.tables_due = pcr + TABLES_AFTER
+        self.tables_due = pcr + self.tables_after
         return put_table(put_table(out, &self.pat), &self.pmt)
 
     cdef uint8_t* _put_lead(self, uint8_t* out) noexcept nogil:

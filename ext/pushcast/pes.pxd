@@ -110,7 +110,9 @@ cdef inline uint8_t* put_packet_start(
 cdef size_t lay_pes(
     scatter_t* scatter, const es_t* es, const Frame* frame, int64_t delay, bint* random_access
 ) noexcept nogil
-# All packets of a PES packet of `left` bytes; the first has the adaptation field of `flags`, the last the stuffing.
-cdef uint8_t* put_pes(
-    uint8_t* out, es_t* es, scatter_t* scatter, size_t left, uint32_t flags, int64_t pcr
+# The first packet of a PES packet of *left bytes, with the adaptation field of `flags`; *left is then what remains.
+cdef uint8_t* put_pes_start(
+    uint8_t* out, es_t* es, scatter_t* scatter, size_t* left, uint32_t flags, int64_t pcr
 ) noexcept nogil
+# The packets that follow, at most so many; the last one has the stuffing.
+cdef uint8_t* put_pes_rest(uint8_t* out, es_t* es, scatter_t* scatter, size_t* left, size_t most) noexcept nogil

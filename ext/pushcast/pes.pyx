@@ -233,24 +233,24 @@ cdef inline uint8_t* put_full_packets(
     return out
 
 
-cdef uint8_t* put_pes(
-    uint8_t* out, es_t* es, scatter_t* scatter, size_t left, uint32_t flags, int64_t pcr
+cdef uint8_t* put_pes_start(
+    uint8_t* out, es_t* es, scatter_t* scatter, size_t* left, uint32_t flags, int64_t pcr
 ) noexcept nogil:
-    """All packets of a PES packet of `left` bytes; the first has the adaptation field of `flags`, the last the
-    stuffing.
-    """
-    cdef size_t part = PAYLOAD_BYTES - (8 if flags & AF_PCR else 2 if flags else 0)
+    """The first packet of a PES packet of *left bytes, with the adaptation field of `flags`; *left is then what remains."""
+    cdef size_t part = min(PAYLOAD_BYTES - (8 if flags & AF_PCR else 2 if flags else 0), left[0])
+    gather(scatter, put_packet_start(out, PAYLOAD_UNIT_START | es.pid, es.counter, flags, pcr, <uint32_t>part), part)
+    es.counter = (es.counter + 1) & 15
+    left[0] -= part
+    return out + PACKET_BYTES
+
+
+cdef uint8_t* put_pes_rest(uint8_t* out, es_t* es, scatter_t* scatter, size_t* left, size_t most) noexcept nogil:
+    """The packets that follow, at most so many; the last one has the stuffing."""
     cdef uint32_t counter = es.counter
     cdef uint32_t start = <uint32_t>SYNC_BYTE << 24 | es.pid << 8 | PAYLOAD_ONLY
     cdef size_t full
-    if part > left:
-        part = left
-    gather(scatter, put_packet_start(out, PAYLOAD_UNIT_START | es.pid, counter, flags, pcr, <uint32_t>part), part)
-    counter += 1
-    out += PACKET_BYTES
-    left -= part
-    while left >= PAYLOAD_BYTES:
-        full = min(left, scatter.left) // PAYLOAD_BYTES
+    while left[0] >= PAYLOAD_BYTES and most:
+        full = min(min(left[0], scatter.left) // PAYLOAD_BYTES, most)
         if full:
             out = put_full_packets(out, start, counter, scatter.at, full)
             scatter.at += full * PAYLOAD_BYTES
@@ -260,10 +260,12 @@ cdef uint8_t* put_pes(
             gather(scatter, put_u32(out, start | (counter & 15)), PAYLOAD_BYTES)
             out += PACKET_BYTES
         counter += <uint32_t>full
-        left -= full * PAYLOAD_BYTES
-    if left:
-        gather(scatter, put_packet_start(out, es.pid, counter, 0, 0, <uint32_t>left), left)
+        left[0] -= full * PAYLOAD_BYTES
+        most -= full
+    if left[0] and most:
+        gather(scatter, put_packet_start(out, es.pid, counter, 0, 0, <uint32_t>left[0]), left[0])
         counter += 1
+        left[0] = 0
         out += PACKET_BYTES
     es.counter = counter & 15
     return out

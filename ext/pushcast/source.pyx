@@ -23,12 +23,13 @@ from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
 from pushcast.wakeup cimport mutex_init, pthread_mutex_destroy, pthread_mutex_lock, pthread_mutex_trylock, pthread_mutex_unlock
 
+from pushcast.cbr import CbrMuxer
 from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.flv import RtmpMuxer
 from pushcast.media import Container, Kind
 from pushcast.mpegts import TsMuxer
+from pushcast.tsoptions import TsOptions
 
-MUXERS = {Container.MPEGTS: TsMuxer, Container.RTMP: RtmpMuxer}
 
 # Of a feed: address space and index for ten minutes of a delayed push; memory is what its media need.
 RING_BYTES = 1 << 30
@@ -308,7 +309,7 @@ cdef class Source:
 
     cdef Feed _new_feed(self, key):
         chosen = [track for track in self.tracks if track.id in key.track_ids]
-        cdef Feed feed = Feed(key, MUXERS[key.container](Ring(RING_BYTES, RING_START_BYTES, RING_SPANS), chosen))
+        cdef Feed feed = Feed(key, _muxer(key, Ring(RING_BYTES, RING_START_BYTES, RING_SPANS), chosen))
         # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
         feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
         self._replay(feed.muxer)
@@ -376,6 +377,13 @@ cdef class Source:
     @property
     def feed_count(self):
         return len(self.feeds)
+
+
+def _muxer(key, ring, tracks):
+    if key.container is Container.RTMP:
+        return RtmpMuxer(ring, tracks)
+    options = key.ts_options or TsOptions()
+    return (CbrMuxer if options.mux_bits_per_s else TsMuxer)(ring, tracks, options)
 
 
 def _track_id(track):

@@ -12,8 +12,25 @@ cdef extern from "<sys/uio.h>" nogil:
         void* iov_base
         size_t iov_len
 
+cdef extern from "<sys/socket.h>" nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    """
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+
 cdef enum:
     MAX_PIECES = 8
+    DATAGRAM_BYTES = 1316        # 7 TS packets
+    RUN_DATAGRAMS = 49           # 49 * 1328 (RTP) = 65072: one more exceeds what a UDP send may hold
 
 # Takes a run of whole datagrams (datagram transports) or any bytes (byte streams), which lies in 1 to MAX_PIECES pieces, none empty, `size` bytes together; where
 # one piece ends a datagram may go on.  The array is the transport's to change.  Returns the bytes taken, 0 when the peer takes nothing now (EAGAIN), or a negative
@@ -45,6 +62,12 @@ cdef bint would_block(int code) noexcept nogil
 
 # Moves over `size` bytes of pieces: *at is the place in *pieces.
 cdef void pass_bytes(iovec** pieces, size_t* at, size_t size) noexcept nogil
+
+# What UDP transports share: one message that the kernel segments, one message for each datagram, and how they are cut.
+cdef uint32_t cut_datagram(iovec** pieces, size_t* at, size_t size, iovec* cut) noexcept nogil
+cdef Py_ssize_t send_segmented(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil
+cdef Py_ssize_t send_messages(transport_t* self, mmsghdr* messages, unsigned int count, size_t size) noexcept nogil
+cdef int set_segment(transport_t* self, int segment_bytes) noexcept nogil
 
 cdef class Transport:
     cdef transport_t c

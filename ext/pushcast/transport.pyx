@@ -44,14 +44,6 @@ cdef extern from *:
     """
 
 cdef extern from "<sys/socket.h>" nogil:
-    struct msghdr:
-        void* msg_name
-        unsigned int msg_namelen
-        iovec* msg_iov
-        size_t msg_iovlen
-    struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
     Py_ssize_t send(int fd, const void* data, size_t size, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
@@ -65,9 +57,6 @@ cdef extern from "<netinet/udp.h>" nogil:
         SOL_UDP
         UDP_SEGMENT
 
-cdef enum:
-    DATAGRAM_BYTES = 1316        # 7 TS packets
-    RUN_DATAGRAMS = 49           # 49 * 1316 = 64484: one more exceeds what a UDP send may hold
 
 
 cdef bint would_block(int code) noexcept nogil:
@@ -107,7 +96,6 @@ cdef Py_ssize_t udp_send(transport_t* self, iovec* pieces, uint32_t count, size_
     cdef iovec* last = pieces
     cdef size_t in_last = 0
     cdef Py_ssize_t taken
-    cdef int attempt
     if size > limit:
         size = limit
         pass_bytes(&last, &in_last, limit)
@@ -115,12 +103,19 @@ cdef Py_ssize_t udp_send(transport_t* self, iovec* pieces, uint32_t count, size_
         if in_last:
             last.iov_len = in_last
             count += 1
-    if not self.gso:
-        return udp_send_each(self, pieces, size)
-    for attempt in range(2):
-        taken = send_pieces(self.fd, pieces, count)
-        if taken >= 0:
+    if self.gso:
+        taken = send_segmented(self, pieces, count, size)
+        if self.gso:
             return taken
+    return udp_send_each(self, pieces, size)
+
+
+cdef Py_ssize_t send_segmented(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil:
+    """One message that the kernel cuts into datagrams, with `size` bytes of media; as send_t returns.  When it refuses to cut, gso is 0 and nothing was sent."""
+    cdef int attempt
+    for attempt in range(2):
+        if send_pieces(self.fd, pieces, count) >= 0:
+            return <Py_ssize_t>size
         if errno != ECONNREFUSED:
             break
         add_relaxed(&self.refused, 1)        # the answer to an earlier datagram; this one was not sent yet
@@ -131,7 +126,7 @@ cdef Py_ssize_t udp_send(transport_t* self, iovec* pieces, uint32_t count, size_
         return <Py_ssize_t>size  # nobody listens: what UDP sends then is lost, and that is all
     if refuses_segmentation(errno):
         set_segment(self, 0)
-        return udp_send_each(self, pieces, size)
+        return 0
     return -errno
 
 
@@ -152,7 +147,6 @@ cdef uint32_t cut_datagram(iovec** pieces, size_t* at, size_t size, iovec* cut) 
 
 
 cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noexcept nogil:
-    """One message for each datagram, in one system call."""
     cdef mmsghdr messages[RUN_DATAGRAMS]
     cdef iovec parts[RUN_DATAGRAMS + MAX_PIECES]
     cdef uint32_t part = 0
@@ -160,8 +154,6 @@ cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noe
     cdef size_t at = 0
     cdef size_t left = size
     cdef size_t taken
-    cdef int sent
-    cdef int attempt
     memset(messages, 0, sizeof(messages))
     while left:
         taken = min(left, <size_t>self.datagram)
@@ -170,6 +162,13 @@ cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noe
         part += <uint32_t>messages[count].msg_hdr.msg_iovlen
         left -= taken
         count += 1
+    return send_messages(self, messages, count, size)
+
+
+cdef Py_ssize_t send_messages(transport_t* self, mmsghdr* messages, unsigned int count, size_t size) noexcept nogil:
+    """One message for each datagram, in one system call, with `size` bytes of media together; as send_t returns."""
+    cdef int sent
+    cdef int attempt
     for attempt in range(2):
         sent = sendmmsg(self.fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent >= 0:

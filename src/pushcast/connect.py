@@ -31,7 +31,7 @@ def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
         raise MediaError(
             f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
         )
-    return FeedKey(container, tuple(track.id for track in tracks))
+    return FeedKey(container, tuple(track.id for track in tracks), settings.target.ts_options)
 
 
 def take_feed(settings: PushSettings, stream: Stream) -> Feed:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from pushcast.tsoptions import TsOptions
+
 
 class Kind(StrEnum):
     """What a track carries; the value is the word of the REST API."""
@@ -73,10 +75,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class FeedKey:
-    """Which bytes a destination needs: a container and the ids of the tracks in it, in stream order."""
+    """Which bytes a destination needs: a container, the ids of the tracks in it, in stream order, and what a transport
+    stream has otherwise than usual.
+    """
 
     container: Container
     track_ids: tuple[int, ...]
+    ts_options: TsOptions | None = None
 
 
 def select_tracks(

@@ -1,17 +1,15 @@
 """MPEG-TS muxer (ISO/IEC 13818-1)."""
 
 from collections.abc import Sequence
-from typing import final
 
 from pushcast.media import Track
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
+from pushcast.tsoptions import TsOptions
 
-@final
 class TsMuxer(Muxer):
     """Writes frames of ``tracks`` into ``ring`` as one-program MPEG-TS: one frame, one PES packet, one span.
 
-    ``service``: name in the SDT, at most 200 bytes; ``delay_ms``: how far the PCR runs behind the DTS, 0 to 600.
     Carries H264, HEVC, AAC, MP2, MP3, AC3, EAC3 and Opus of 1 or 2 channels.  MediaError for other codecs and for a
     config that does not parse or that ADTS cannot express; it names track and codec.
 
@@ -19,9 +17,7 @@ class TsMuxer(Muxer):
     does not parse.
     """
 
-    def __init__(
-        self, ring: Ring, tracks: Sequence[Track], *, service: str = "pushcast", delay_ms: int = 300
-    ) -> None: ...
+    def __init__(self, ring: Ring, tracks: Sequence[Track], options: TsOptions = ...) -> None: ...
     @property
     def malformed(self) -> int:
         """Access units dropped so far because they could not be parsed or carried."""

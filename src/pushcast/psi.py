@@ -10,18 +10,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pushcast.errors import MediaError
+from pushcast.tsoptions import SERVICE_BYTES_MAX, TsOptions
 
 PAT_PID = 0x0000
 SDT_PID = 0x0011
-PMT_PID = 0x1000
 PACKET_PAYLOAD_BYTES = 184
 
-_PROGRAM = 1
-_TRANSPORT_STREAM = 1
-_ORIGINAL_NETWORK = 0xFF01  # from the range for private use: ETSI TS 101 162
 _SECTION_LENGTH_MAX = 1021  # 2.4.4.5
-_SERVICE_BYTES_MAX = 200
-_PROVIDER = b"pushcast"
 _MPEG_SYNTAX, _DVB_SYNTAX = 0xB, 0xF  # section_syntax_indicator and the three bits behind it
 
 
@@ -33,32 +28,38 @@ class ElementaryStream(NamedTuple):
     descriptors: bytes
 
 
-def pat_packets() -> bytes:
-    """The PAT: one program, its PMT on PMT_PID."""
-    body = _PROGRAM.to_bytes(2, "big") + (0xE000 | PMT_PID).to_bytes(2, "big")
-    return _packets(PAT_PID, _section(0x00, _MPEG_SYNTAX, _TRANSPORT_STREAM, 0, body))
+def pat_packets(options: TsOptions) -> bytes:
+    """The PAT: one program, and where its PMT is."""
+    body = options.service_id.to_bytes(2, "big") + (0xE000 | options.pmt_pid).to_bytes(2, "big")
+    return _packets(PAT_PID, _section(0x00, _MPEG_SYNTAX, options.transport_stream_id, _version_of(body), body))
 
 
-def pmt_packets(streams: Sequence[ElementaryStream]) -> bytes:
+def pmt_packets(options: TsOptions, streams: Sequence[ElementaryStream]) -> bytes:
     """The PMT of these streams, the first of which carries the PCR; MediaError when they do not fit one section."""
     body = (0xE000 | streams[0].pid).to_bytes(2, "big") + b"\xf0\0"
     for stream in streams:
         body += bytes((stream.stream_type,)) + (0xE000 | stream.pid).to_bytes(2, "big")
         body += (0xF000 | len(stream.descriptors)).to_bytes(2, "big") + stream.descriptors
-    return _packets(PMT_PID, _section(0x02, _MPEG_SYNTAX, _PROGRAM, _version_of(body), body))
+    return _packets(options.pmt_pid, _section(0x02, _MPEG_SYNTAX, options.service_id, _version_of(body), body))
 
 
-def sdt_packets(service: str) -> bytes:
+def sdt_packets(options: TsOptions) -> bytes:
     """The SDT: a digital television service of this name, running, not scrambled; ValueError when it is too long."""
-    # 0x15 announces UTF-8: EN 300 468 annex A.
-    name = service.encode() if service.isascii() else b"\x15" + service.encode()
-    if len(name) > _SERVICE_BYTES_MAX:
-        raise ValueError(f"service: name of {len(name)} bytes, at most {_SERVICE_BYTES_MAX} are allowed")
-    descriptor = b"\x01" + bytes((len(_PROVIDER),)) + _PROVIDER + bytes((len(name),)) + name
+    provider, name = _dvb_text(options.provider_name), _dvb_text(options.service_name)
+    if len(provider) + len(name) > SERVICE_BYTES_MAX:
+        raise ValueError(
+            f"names of {len(provider) + len(name)} bytes, together at most {SERVICE_BYTES_MAX} are allowed"
+        )
+    descriptor = b"\x01" + bytes((len(provider),)) + provider + bytes((len(name),)) + name
     descriptor = bytes((0x48, len(descriptor))) + descriptor
-    body = _ORIGINAL_NETWORK.to_bytes(2, "big") + b"\xff" + _PROGRAM.to_bytes(2, "big") + b"\xfc"
+    body = options.original_network_id.to_bytes(2, "big") + b"\xff" + options.service_id.to_bytes(2, "big") + b"\xfc"
     body += (0x8000 | len(descriptor)).to_bytes(2, "big") + descriptor
-    return _packets(SDT_PID, _section(0x42, _DVB_SYNTAX, _TRANSPORT_STREAM, _version_of(body), body))
+    return _packets(SDT_PID, _section(0x42, _DVB_SYNTAX, options.transport_stream_id, _version_of(body), body))
+
+
+def _dvb_text(text: str) -> bytes:
+    """0x15 announces UTF-8: EN 300 468 annex A."""
+    return text.encode() if text.isascii() else b"\x15" + text.encode()
 
 
 def crc32(data: bytes) -> int:

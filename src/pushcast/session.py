@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
 TURNS_MS = 100  # after which a sender has surely come to what is due
+YOUNG_MS = 500  # a stream that began so lately is joined at its beginning
 CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 
 _HELD = Condition(Health.DEGRADED, "the stream is gone, and the connection is held for it")
@@ -82,7 +83,7 @@ class Session:
         self._feed = feed
         self._link = link
         self._fanout = fanout
-        self._attachment = fanout.attach(feed, link, stall_ms=self._stall_ms, delay_ms=owner.settings.delay_ms)
+        self._attachment = self._attach(feed)
         self._start_ns = time.monotonic_ns()
         self._pulse = Pulse(self._start_ns)
         self._carried_bytes = 0  # of the streams before this one
@@ -180,9 +181,19 @@ class Session:
             **self._link.stats(),
         }
 
-    @property
-    def _stall_ms(self) -> int:
-        return round(self._owner.settings.stall_timeout_s * 1000)
+    def _attach(self, feed: Feed, before: Attachment | None = None) -> Attachment:
+        settings = self._owner.settings
+        pace = settings.target.pace
+        return self._fanout.attach(
+            feed,
+            self._link,
+            # At a constant rate nobody catches up: whoever began in the past would stay there.
+            start="next" if pace and feed.ring.due_in_ms(YOUNG_MS) == 0 else "gop",
+            stall_ms=round(settings.stall_timeout_s * 1000),
+            delay_ms=settings.delay_ms,
+            pace=pace,
+            before=before,
+        )
 
     def _watch(self) -> None:
         """Have whatever ends the session interrupt the push."""
@@ -273,9 +284,7 @@ class Session:
         self._carried_send_ns = counters.last_send_ns or self._carried_send_ns
         self.give_back()
         self.stream, self._feed = stream, feed
-        self._attachment = self._fanout.attach(
-            feed, self._link, stall_ms=self._stall_ms, delay_ms=self._owner.settings.delay_ms, before=before
-        )
+        self._attachment = self._attach(feed, before)
         self._pulse = Pulse(time.monotonic_ns())
         self._watch()
         self._owner.log.info("goes on with the stream that is back")

@@ -2,11 +2,10 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from pushcast.errors import MediaError
-from pushcast.media import Container, FeedKey, Track
+from pushcast.media import FeedKey, Track
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
 
-MUXERS: dict[Container, type[Muxer]]
 RING_BYTES: int
 RING_START_BYTES: int
 RING_SPANS: int

@@ -1,4 +1,6 @@
-"""MPEG-TS with real receivers: ffmpeg (UDP, TCP, SRT) and srt-live-transmit record, and the bytes are judged."""
+"""MPEG-TS with real receivers: ffmpeg (UDP, TCP, SRT), GStreamer (RTP) and srt-live-transmit record, and the bytes are
+judged.
+"""
 
 from __future__ import annotations
 
@@ -64,8 +66,17 @@ def record_srt_live_transmit(port: int, recording: Path, log: Path) -> Process:
     )
 
 
+def record_rtp(port: int, recording: Path, log: Path) -> Process:
+    caps = "application/x-rtp,media=video,clock-rate=90000,encoding-name=MP2T"
+    command = f"udpsrc port={port} buffer-size=4000000 caps={caps} ! rtpmp2tdepay ! filesink buffer-mode=2"
+    return Process(["gst-launch-1.0", "-q", *command.split(), f"location={recording}"], log)
+
+
+CONSTANT = {"muxrateBitsPerSecond": 3_000_000, "serviceName": "constant", "videoPid": 0x200, "audioPid": 0x210}
 RECEIVERS: list[tuple[str, Callable[[int, Path, Path], Process], str, str]] = [
     ("udp", record_udp, "mpegts", "udp://127.0.0.1:{port}"),
+    ("rtp", record_rtp, "mpegts", "rtp://127.0.0.1:{port}"),
+    ("constant", record_udp, "mpegts", "udp://127.0.0.1:{port}"),
     ("tcp", record_tcp, "mpegts", "tcp://127.0.0.1:{port}"),
     ("srt", record_srt, "srt", "srt://127.0.0.1:{port}?mode=caller&latency=120000&timeout=2000000"),
     ("srt-live-transmit", record_srt_live_transmit, "srt", "srt://127.0.0.1:{port}?latency=200ms"),
@@ -73,7 +84,7 @@ RECEIVERS: list[tuple[str, Callable[[int, Path, Path], Process], str, str]] = [
 
 
 def test_every_receiver_gets_flawless_ts(tmp_path: Path, clip: Path) -> None:
-    """One publication, four receivers at once."""
+    """One publication, all receivers at once."""
     recorders: list[Process] = []
     recordings: dict[str, Path] = {}
     try:
@@ -83,7 +94,11 @@ def test_every_receiver_gets_flawless_ts(tmp_path: Path, clip: Path) -> None:
                 recordings[name] = tmp_path / f"{name}.ts"
                 recorders.append(record(port, recordings[name], tmp_path / f"{name}.log"))
                 until(f"{name} listens", partial(port_bound, port))
-                assert served.start(name, protocol, url.format(port=port))["state"] == "ready"
+                body = {"id": name, "stream": {"name": "live"}, "protocol": protocol, "url": url.format(port=port)}
+                if name == "constant":
+                    body["mpegtsOptions"] = CONSTANT
+                status, answer = served.call("POST", f"{served.app}:startPush", body)
+                assert (status, answer["response"]["state"]) == (200, "ready")
             encoder = ffmpeg_publish(clip, f"rtmp://127.0.0.1:{served.rtmp_port}/app/live", tmp_path / "encoder.log")
             for name in recordings:
                 served.until_state(name, "pushing")

@@ -277,13 +277,15 @@ class FanOut:
         max_lag_ms: int = 5000,
         stall_ms: int = 10000,
         delay_ms: int = 0,
+        pace: int | None = None,
         before: Attachment | None = None,
     ) -> Attachment:
         """Start sending a feed to a link.
 
         ``start``: begin at the newest keyframe there is, or wait for the next; ``max_lag_ms``: further behind than
         this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost;
-        ``delay_ms``: how far it stays behind the stream;
+        ``delay_ms``: how far it stays behind the stream; ``pace``: None sends what is there, a number so many bits a
+        second, 0 each frame within the time until the next;
         ``before``: the attachment of the same link that was released, whose time goes on.
         """
         worker = min(self._workers, key=lambda each: (each.bytes_per_s, len(each.attachments)))
@@ -298,6 +300,7 @@ class FanOut:
             stall_ms=stall_ms,
             zero_ms=zero_ms,
             delay_ms=delay_ms,
+            pace=pace,
         )
         attachment = Attachment(worker, destination, feed.ring, link, stall_ms)
         worker.attach(destination, attachment)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pushcast.errors import EngineError
 from pushcast.log import endpoint
 from pushcast.media import Container
+from pushcast.tsoptions import TsOptions
 
 if TYPE_CHECKING:
     from pushcast.transport import Transport
@@ -28,10 +29,23 @@ NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parsed destination.  Subclasses keep what is secret out of their repr with ``field(repr=False)``."""
+    """A parsed destination.  Subclasses keep what is secret out of their repr with ``field(repr=False)``.
+
+    ``ts_options``: what a transport stream for it has otherwise than usual; ``spreads_frames``: each frame leaves
+    within the time until the next one, and not at once.
+    """
 
     host: str
     port: int
+    ts_options: TsOptions | None = field(default=None, kw_only=True)
+    spreads_frames: bool = field(default=False, kw_only=True)
+
+    @property
+    def pace(self) -> int | None:
+        """As a sender's Destination has it."""
+        if self.ts_options is not None and self.ts_options.mux_bits_per_s:
+            return self.ts_options.mux_bits_per_s
+        return 0 if self.spreads_frames else None
 
     @property
     def endpoint(self) -> str:

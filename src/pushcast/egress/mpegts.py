@@ -1,4 +1,4 @@
-"""MPEG-TS egress over UDP (unicast and multicast) and TCP.
+"""MPEG-TS egress over UDP (unicast and multicast), as it is or behind RTP headers, and over TCP.
 
 UDP has no peer to lose: a receiver that is not there is counted by the transport and never ends a push.  Over TCP
 the peer has nothing to say; what it sends is read and thrown away, so that its close is noticed.
@@ -11,7 +11,7 @@ import errno
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from pushcast.egress.channel import Channel
 from pushcast.egress.link import NO_OPTIONS, Link, Protocol, Target
 from pushcast.egress.resolve import Address, resolve
 from pushcast.egress.streamlink import StreamLink, set_stream_options
+from pushcast.egress.ts_members import read_ts_options
 from pushcast.egress.url import Options, Url, ip_literal, refused, require_port, split_url
 from pushcast.errors import (
     ConnectRefused,
@@ -29,6 +30,7 @@ from pushcast.errors import (
     TransportError,
 )
 from pushcast.media import Container
+from pushcast.rtptransport import RtpTransport
 from pushcast.transport import UdpTransport
 
 TS_PACKET_BYTES = 188
@@ -43,8 +45,9 @@ _UDP_SEND_BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class UdpTarget(Target):
-    """``udp://host:port``; None and "" leave the system's choice."""
+    """``udp://host:port``, and ``rtp://``; None and "" leave the system's choice."""
 
+    rtp: bool = False
     datagram_bytes: int = DATAGRAM_BYTES
     ttl: int | None = None
     local_address: str = ""
@@ -92,18 +95,20 @@ class TcpLink(StreamLink):
 class MpegtsProtocol(Protocol):
     name: ClassVar[str] = "mpegts"
     container: ClassVar[Container] = Container.MPEGTS
+    members: ClassVar[tuple[str, ...]] = ("mpegtsOptions",)
 
     def parse(self, url: str, stream_key: str, options: Mapping[str, Any] = NO_OPTIONS) -> UdpTarget | TcpTarget:
-        """``udp://host:port[?options]`` or ``tcp://host:port[?options]``; the stream key has no use here."""
+        """``udp://host:port[?options]``, ``rtp://`` or ``tcp://``; the stream key has no use here."""
         parts = split_url(url)
-        if parts.scheme not in ("udp", "tcp"):
+        if parts.scheme not in ("udp", "rtp", "tcp"):
             raise InvalidRequest("Unsupported protocol")
         if parts.scheme == "tcp" and url.endswith("listen"):
             raise InvalidRequest("Unsupported tcp listen")
         query = Options(parts.query)
-        target = _parse_udp(parts, query) if parts.scheme == "udp" else _parse_tcp(parts, query)
+        target = _parse_tcp(parts, query) if parts.scheme == "tcp" else _parse_udp(parts, query)
         query.log_unknown(parts.scheme)
-        return target
+        ts_options, spreads_frames = read_ts_options(options.get("mpegtsOptions"))
+        return replace(target, ts_options=ts_options, spreads_frames=spreads_frames)
 
     async def connect(self, target: Target, bytes_per_s: int) -> Link:
         if isinstance(target, UdpTarget):
@@ -121,6 +126,7 @@ def _parse_udp(parts: Url, options: Options) -> UdpTarget:
     return UdpTarget(
         host=parts.host,
         port=require_port(parts),
+        rtp=parts.scheme == "rtp",
         datagram_bytes=datagram_bytes or DATAGRAM_BYTES,
         ttl=options.integer("ttl", low=0, high=255),
         local_address=ip_literal("localaddr", options.text("localaddr")),
@@ -165,7 +171,8 @@ async def _connect_udp(target: UdpTarget) -> UdpLink:
             udp.close()
             last = _connect_error(error, target)
             continue
-        return UdpLink(UdpTransport(udp.detach(), datagram_bytes=target.datagram_bytes))
+        transport = RtpTransport if target.rtp else UdpTransport
+        return UdpLink(transport(udp.detach(), datagram_bytes=target.datagram_bytes))
     raise last
 
 

@@ -21,6 +21,7 @@ from pushcast.egress.resolve import Address, resolve
 from pushcast.egress.srt_members import read_srt_options
 from pushcast.egress.srt_options import SrtOptions
 from pushcast.egress.srt_rejection import rejection
+from pushcast.egress.ts_members import read_ts_options
 from pushcast.egress.url import require_port, split_url
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, ResolveError
 from pushcast.log import logger
@@ -195,7 +196,7 @@ class _LoopSide:
 class SrtProtocol(Protocol):
     name: ClassVar[str] = "srt"
     container: ClassVar[Container] = Container.MPEGTS
-    members: ClassVar[tuple[str, ...]] = ("srtOptions",)
+    members: ClassVar[tuple[str, ...]] = ("srtOptions", "mpegtsOptions")
 
     def __init__(self) -> None:
         self.ports = Ports()
@@ -206,7 +207,14 @@ class SrtProtocol(Protocol):
         parts = split_url(url)
         if parts.scheme != "srt":
             raise InvalidRequest("Unsupported protocol")
-        return SrtTarget(parts.host, require_port(parts), read_srt_options(options.get("srtOptions"), parts.query))
+        ts_options, spreads_frames = read_ts_options(options.get("mpegtsOptions"))
+        return SrtTarget(
+            parts.host,
+            require_port(parts),
+            read_srt_options(options.get("srtOptions"), parts.query),
+            ts_options=ts_options,
+            spreads_frames=spreads_frames,
+        )
 
     async def connect(self, target: Target, bytes_per_s: int) -> Link:
         if not isinstance(target, SrtTarget):

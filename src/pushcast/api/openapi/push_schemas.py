@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pushcast.api.openapi.words import TIME, Schema, asked, closed, listed, number, text, whole
 from pushcast.egress.srt_members import MEMBERS
+from pushcast.egress.ts_members import MEMBERS as TS_MEMBERS
+from pushcast.egress.ts_members import PACINGS
 from pushcast.health import Health
 from pushcast.push import Halt, PushState
 
@@ -62,18 +64,30 @@ _SRT_ASKED = {
     "description": "For `srt` alone; they beat those of the URL.",
 }
 
+_TS_ASKED = {
+    **asked(
+        {
+            **{name: _OF_KIND[member.kind] for name, member in TS_MEMBERS.items()},
+            "pacing": {"enum": list(PACINGS), "description": "`frame`: each frame leaves within the time of one."},
+        }
+    ),
+    "description": "For `mpegts` and `srt`: how the transport stream is made.",
+}
+
 PUSH_ASKED = {
     "id": text("Unique in its application.", minLength=1, examples=["platform"]),
     "stream": _STREAM_ASKED,
     "protocol": text("`rtmp`, `srt` or `mpegts`, in any case.", examples=["rtmp"]),
     "url": text(
-        "`rtmp://host[:port]/app`, `rtmps://...`, `srt://host:port?mode=caller&latency=...` or `udp://host:port`, `tcp://host:port`.",
+        "`rtmp://host[:port]/app`, `rtmps://...`, `srt://host:port?mode=caller&latency=...`, or with a port `udp://host:port`,"
+        " `rtp://...`, `tcp://...`.",
         minLength=1,
         examples=["rtmp://live.example.net/app"],
     ),
     "streamKey": text("RTMP alone; the others ignore it.", examples=["0000-1111"]),
     "tls": {**_TLS_ASKED, "description": "For `rtmps://` alone."},
     "srtOptions": _SRT_ASKED,
+    "mpegtsOptions": _TS_ASKED,
     "startAt": _MOMENT,
     "stopAt": _MOMENT,
     "maxDuration": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds of pushing."},
@@ -121,6 +135,7 @@ PUSH = closed(
         "activeBackup": whole("Which of them it goes to, from 1."),
         "tls": _TLS_ASKED,
         "srtOptions": _SRT_ASKED,
+        "mpegtsOptions": _TS_ASKED,
         "warnings": listed(text(), description="What is allowed and should be known of."),
         "connection": closed(
             {
@@ -167,6 +182,7 @@ PUSH = closed(
         "activeBackup",
         "tls",
         "srtOptions",
+        "mpegtsOptions",
         "warnings",
         "connection",
         "overload",
