@@ -102,7 +102,12 @@ def test_a_member_cannot_be_a_value_and_an_object(api: ApiServer, variables: dic
 
 def test_show_with_details(api: ApiServer, variables: dict[str, str]) -> None:
     more = {
-        "statistics": {"bitsPerS": 2_600_123, "rttMs": 1.25, "lastConfirmedTime": "2026-11-25T18:00:00.000+05:30"},
+        "statistics": {
+            "bitsPerS": 2_600_123,
+            "rttMs": 1.25,
+            "lastConfirmedTime": "2026-11-25T18:00:00.000+05:30",
+            "transportStream": {"packets": 1000, "patError": 0, "ptsError": 2, "longestPcrMs": 35.0},
+        },
         "history": [{"time": "2026-11-25T18:00:00.000+05:30", "from": "ready", "to": "connecting", "reason": ""}],
     }
     api.on(":pushes", [changed(**more)])
@@ -111,6 +116,7 @@ def test_show_with_details(api: ApiServer, variables: dict[str, str]) -> None:
     lines = [line.split(maxsplit=1) for line in answer.stdout.splitlines()]
     assert ["bitsPerS", "2600123"] in lines
     assert ["rttMs", "1.25"] in lines
+    assert ["transportStream", "1000 packets, 2 ptsError"] in lines
     assert any(name == "history" and value.endswith("ready -> connecting") for name, value in lines)
 
 

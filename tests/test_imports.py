@@ -50,7 +50,7 @@ EXTENSION_LAYERS = [
         "verifyts",
         "verifyrtmp",
     ],
-    ["videoconfig", "verify", "sinks", "cursor", "mediasocket", "tlstransport"],
+    ["videoconfig", "verify", "selfcheck", "sinks", "cursor", "mediasocket", "tlstransport"],
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
     ["cbr"],
     ["source", "sender", "sinkrtmp"],

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from pushcast.frame cimport Frame
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport Ring
+from pushcast.selfcheck cimport SelfCheck
 from pushcast.wakeup cimport pthread_mutex_t
 
 cdef enum:
@@ -45,6 +46,7 @@ cdef class Feed:
     cdef readonly object key
     cdef readonly Muxer muxer
     cdef readonly Ring ring
+    cdef readonly SelfCheck selfcheck    # None of a container that is no transport stream
     cdef readonly int users      # pushes that hold it
     cdef readonly object failure # MediaError that ended this feed alone
     cdef list listeners          # told of it

@@ -21,6 +21,7 @@ from pushcast.frame cimport FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Frame
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
+from pushcast.selfcheck cimport SelfCheck
 from pushcast.wakeup cimport mutex_init, pthread_mutex_destroy, pthread_mutex_lock, pthread_mutex_trylock, pthread_mutex_unlock
 
 from pushcast.cbr import CbrMuxer
@@ -107,6 +108,8 @@ cdef class Feed:
         self.key = key
         self.muxer = muxer
         self.ring = muxer.ring
+        if isinstance(muxer, TsMuxer):
+            self.selfcheck = SelfCheck(muxer.ring, key.ts_options.mux_bits_per_s if key.ts_options else 0)
         self.listeners = []
 
     def on_failure(self, listener):

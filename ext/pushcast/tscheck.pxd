@@ -86,8 +86,10 @@ ctypedef struct ts_pid_t:
     int64_t first_dts        # 90 kHz, -1 until the first
     int64_t last_dts         # unwrapped from first_dts
     int64_t longest_step     # between DTSs
+    uint64_t late_stamps     # steps of more than 700 ms: TR 101 290 2.5
 
 ctypedef struct ts_check_t:
+    int64_t table_limit      # 27 MHz: PAT and PMT at least so often
     uint64_t packets
     uint64_t payload_bytes   # of elementary streams
     uint32_t pids_used

@@ -16,6 +16,7 @@ from pushcast.tscheck cimport (
 from pushcast.wire cimport get_u16
 
 cdef enum:
+    LATE_STAMP = 63000               # 700 ms at 90 kHz
     MAX_FIRST_PCR = 9000             # 100 ms at 90 kHz of media without any PCR
     MAX_DELAY = 900000               # 10 s at 90 kHz: 2.4.2.6 for H.264 and HEVC
 
@@ -41,6 +42,7 @@ cdef void ts_stamps(ts_check_t* c, ts_pid_t* s, int64_t pts, int64_t dts) noexce
                 c.errors[TS_DTS_ORDER] += 1
             if step > s.longest_step:
                 s.longest_step = step
+            s.late_stamps += step > LATE_STAMP
         s.last_dts += step
     s.flags = (s.flags | PID_TIMED) & ~PID_NEW_TIME
     if g.pcr >= 0:

@@ -7,6 +7,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from pushcast.tscheck cimport ts_check_t
 
 cdef void ts_check_init(ts_check_t* c) noexcept nogil
+# What was between is gone, and nobody is held to account for it.
+cdef void ts_lost(ts_check_t* c) noexcept nogil
 # One datagram: whole packets from its first byte on.
 cdef void ts_check_datagram(ts_check_t* c, const uint8_t* data, size_t size) noexcept nogil
 # Any piece of a byte stream.  Returns 0, or -1 when it is not MPEG-TS at all.

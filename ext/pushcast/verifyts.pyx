@@ -53,6 +53,7 @@ cdef void ts_check_init(ts_check_t* c) noexcept nogil:
     cdef int i
     memset(c, 0, sizeof(ts_check_t))
     c.in_sync = 1
+    c.table_limit = MAX_TABLE_INTERVAL
     for i in range(TS_PROGRAMS):
         c.programs[i].pcr = c.programs[i].pat.since = c.programs[i].pmt.since = -1
     ts_add_pid(c, 0).kind = KIND_PAT
@@ -80,7 +81,7 @@ cdef void ts_lost(ts_check_t* c) noexcept nogil:
 
 # ---- clock -----------------------------------------------------------------------------------------------------------
 
-cdef inline bint ts_interval(ts_interval_t* t, int64_t pcr) noexcept nogil:
+cdef inline bint ts_interval(ts_interval_t* t, int64_t pcr, int64_t limit) noexcept nogil:
     """Moves the running interval up to this PCR; true when it lapses now."""
     cdef int64_t length
     if t.since < 0:
@@ -89,7 +90,7 @@ cdef inline bint ts_interval(ts_interval_t* t, int64_t pcr) noexcept nogil:
     length = wrapped(pcr - t.since, CLOCK_WRAP)
     if length > t.longest:
         t.longest = length
-    if length <= MAX_TABLE_INTERVAL or t.lapsed:
+    if length <= limit or t.lapsed:
         return False
     t.lapsed = 1
     return True
@@ -108,9 +109,9 @@ cdef void ts_clock(ts_check_t* c, int program, int64_t pcr) noexcept nogil:
             c.errors[TS_PCR_ORDER if step <= 0 else TS_PCR_INTERVAL] += 1
             g.pat.since = g.pmt.since = pcr
     g.pcr = pcr
-    if ts_interval(&g.pmt, pcr):
+    if ts_interval(&g.pmt, pcr, c.table_limit):
         c.errors[TS_PMT_INTERVAL] += 1
-    if ts_interval(&g.pat, pcr) and program == 0:
+    if ts_interval(&g.pat, pcr, c.table_limit) and program == 0:
         c.errors[TS_PAT_INTERVAL] += 1
 
 

@@ -159,6 +159,8 @@ class Session:
         """Hold it against what its peer has confirmed; the condition before."""
         before = self.condition
         attachment = self._attachment
+        if (selfcheck := self._feed.selfcheck) is not None:
+            selfcheck.look()
         self.condition = _HELD
         if not self.holding:
             self.condition = self._pulse.look(
@@ -178,6 +180,7 @@ class Session:
             "skipped_frames": counters.skipped_spans,
             "refused_datagrams": counters.refused,
             "confirmed_time": self._pulse.confirmed_time,
+            **({"transport_stream": selfcheck.counts()} if (selfcheck := self._feed.selfcheck) is not None else {}),
             **self._link.stats(),
         }
 

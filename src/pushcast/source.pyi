@@ -5,6 +5,7 @@ from pushcast.errors import MediaError
 from pushcast.media import FeedKey, Track
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
+from pushcast.selfcheck import SelfCheck
 
 RING_BYTES: int
 RING_START_BYTES: int
@@ -26,6 +27,8 @@ class Feed:
     def muxer(self) -> Muxer: ...
     @property
     def ring(self) -> Ring: ...
+    @property
+    def selfcheck(self) -> SelfCheck | None: ...
     @property
     def users(self) -> int: ...
     @property

@@ -11,7 +11,7 @@ A change is answered when it is in the store.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pushcast.api.body import Json, members
@@ -170,9 +170,7 @@ _SECRETS = frozenset({"key", "passphrase", "streamId"})
 
 def details_json(push: Push) -> dict[str, Any]:
     """What ``"details": true`` adds: ``statistics`` of the session in hand, and the latest moves as ``history``."""
-    figures = {
-        _camel(name): value for name, value in (push.session.figures() if push.session is not None else {}).items()
-    }
+    figures = _camel_keys(push.session.figures()) if push.session is not None else {}
     confirmed = figures.pop("confirmedTime", 0)
     if confirmed:
         figures["lastConfirmedTime"] = iso_time(confirmed)
@@ -181,6 +179,12 @@ def details_json(push: Push) -> dict[str, Any]:
         for move in push.history
     ]
     return {"statistics": figures, "history": moves}
+
+
+def _camel_keys(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        _camel(name): _camel_keys(value) if isinstance(value, Mapping) else value for name, value in figures.items()
+    }
 
 
 def _camel(name: str) -> str:

@@ -82,7 +82,10 @@ def fields(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
 
 
 def _figure(value: object, now: datetime) -> str:
-    """A number as it is, a time as all times."""
+    """A number as it is, a time as all times; of many numbers those that are errors."""
+    if isinstance(value, Mapping):
+        wrong = [f"{count} {name}" for name, count in value.items() if name.endswith(("Error", "Loss")) and count]
+        return f"{value.get('packets', 0)} packets, {', '.join(wrong) or 'no errors'}"
     return f"{value:g}" if isinstance(value, int | float) and abs(value) < 1e5 else _time(value, now) or str(value)
 
 

@@ -156,6 +156,13 @@ PUSH = closed(
         "statistics": {
             "type": "object",
             "description": "Of the session in hand, with `details` alone; which there are depends on the protocol.",
+            "properties": {
+                "transportStream": {
+                    "type": "object",
+                    "description": "Errors by TR 101 290, and the longest distances of PCR and tables.",
+                    "additionalProperties": {"type": "number"},
+                }
+            },
             "additionalProperties": {"type": ["number", "string"]},
         },
         "history": listed(

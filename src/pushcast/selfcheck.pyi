@@ -1,0 +1,9 @@
+from typing import final
+
+from pushcast.ring import Ring
+
+@final
+class SelfCheck:
+    def __init__(self, ring: Ring, mux_bits_per_s: int = 0) -> None: ...
+    def look(self, now_ns: int = 0) -> None: ...
+    def counts(self) -> dict[str, int | float]: ...
