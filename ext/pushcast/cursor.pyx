@@ -81,7 +81,9 @@ cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uin
 cdef void note_lag(cursor_t* cursor) noexcept nogil:
     """How far it is behind where it should be."""
     cdef uint64_t lag_ms = ring_lag_ms(cursor.ring, cursor.seq)
-    store_relaxed(&cursor.row.lag_ms, lag_ms - min(lag_ms, <uint64_t>cursor.delay_ticks // 90))
+    if cursor.delay_ticks:
+        lag_ms -= min(lag_ms, <uint64_t>cursor.delay_ticks // 90)
+    store_relaxed(&cursor.row.lag_ms, lag_ms)
 
 
 cdef void finish(cursor_t* cursor, int outcome) noexcept nogil:
@@ -307,6 +309,7 @@ cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* p
     """
     cdef const ring_t* ring = cursor.ring
     cdef uint64_t last = min(until, load_acquire(&ring.head))
+    cdef bint delayed = cursor.delay_ticks != 0
     cdef uint64_t seq = cursor.seq
     cdef uint64_t end = NO_SPAN
     cdef uint64_t offset
@@ -314,7 +317,7 @@ cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* p
     cdef size_t size
     cdef size_t run = 0
     while seq < last and run < most:
-        if load_acquire_i64(&ring.spans[seq & ring.mask].dts) > cursor.due_dts:
+        if delayed and load_acquire_i64(&ring.spans[seq & ring.mask].dts) > cursor.due_dts:
             break
         offset = load_acquire(&ring.spans[seq & ring.mask].offset)
         size = load_acquire_u32(&ring.spans[seq & ring.mask].size)

@@ -7,6 +7,7 @@ import selectors
 import socket
 import threading
 
+from pushcast.rtptransport import RtpTransport
 from pushcast.transport import TcpTransport, UdpTransport
 
 READ_BYTES = 1 << 18
@@ -64,10 +65,10 @@ def tcp_pair(send_buffer_bytes: int | None = None) -> tuple[TcpTransport, socket
     return TcpTransport(near.detach()), far
 
 
-def udp_pair(gso: bool = True) -> tuple[UdpTransport, socket.socket]:
+def udp_pair(gso: bool = True, rtp: bool = False) -> tuple[UdpTransport | RtpTransport, socket.socket]:
     """A transport and its far end, whose buffer fills and overflows unless somebody reads."""
     far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     far.bind(("127.0.0.1", 0))
     near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     near.connect(far.getsockname())
-    return UdpTransport(near.detach(), gso=gso), far
+    return (RtpTransport if rtp else UdpTransport)(near.detach(), gso=gso), far

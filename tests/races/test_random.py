@@ -14,10 +14,12 @@ from live import LiveStream
 from pushcast.media import Container, FeedKey
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
+from pushcast.selfcheck import SelfCheck
 from pushcast.sender import TABLE, Destination
 from pushcast.source import Clock
 from pushcast.stream import Registry
 from pushcast.transport import Transport
+from pushcast.tsoptions import TsOptions
 from races.fleet import Fleet
 from races.peers import Reader, tcp_pair, udp_pair
 
@@ -27,6 +29,12 @@ GOP = 20
 RUN_S = 3.0
 POPULATION = 40
 SMALL_BYTES = 65536
+RATE = 3_000_000
+FEEDS = (
+    FeedKey(Container.RTMP, (7, 9)),
+    FeedKey(Container.MPEGTS, (7, 9)),
+    FeedKey(Container.MPEGTS, (7, 9), TsOptions(mux_bits_per_s=RATE)),
+)
 
 
 class Storm:
@@ -44,6 +52,8 @@ class Storm:
         self.live.feed(30)
         self.rings = [Ring(SMALL_BYTES, SMALL_BYTES, 64, 0) for _ in range(2)]
         self.written = 0
+        self.checks: set[SelfCheck] = set()
+        self.looked_ns = 0
 
     def write(self) -> None:
         """Media for all: a feed of each container, and small rings that lap whoever is slow."""
@@ -56,16 +66,17 @@ class Storm:
             self.written += 1
 
     def pick_ring(self) -> tuple[Ring, Muxer]:
-        containers = (Container.MPEGTS, Container.RTMP)
         if self.rng.random() < 0.5:
-            feed = self.live.stream.feed(FeedKey(self.rng.choice(containers), (7, 9)))
+            feed = self.live.stream.feed(self.rng.choice(FEEDS), self.rng.choice((0, 10_000)))
+            if feed.selfcheck is not None:
+                self.checks.add(feed.selfcheck)
             return feed.ring, feed.muxer
         return self.rng.choice(self.rings), Muxer()
 
     def attach(self) -> None:
-        kind = self.rng.choice(("gso", "each", "read", "stuck"))
-        if kind in ("gso", "each"):
-            transport, far = udp_pair(gso=kind == "gso")
+        kind = self.rng.choice(("gso", "each", "rtp", "read", "stuck"))
+        if kind in ("gso", "each", "rtp"):
+            transport, far = udp_pair(gso=kind != "each", rtp=kind == "rtp")
         else:
             transport, far = tcp_pair(4096 if kind == "stuck" else None)
         if kind == "read":
@@ -78,6 +89,8 @@ class Storm:
             start=self.rng.choice(("gop", "next")),
             max_lag_ms=self.rng.choice((50, 500, 5000)),
             stall_ms=self.rng.choice((100, 10000)),
+            delay_ms=self.rng.choice((0, 0, 0, 30, 300)),
+            pace=self.rng.choice((None, None, None, 0, RATE)),
         )
         self.transports[made] = transport
         self.far[made] = far
@@ -102,6 +115,9 @@ class Storm:
         sent_bytes = destination.counters()["sent_bytes"]
         assert destination.counters()["sent_bytes"] >= sent_bytes
         TABLE.snapshot()
+        for check in self.checks:
+            self.looked_ns += 1_000_000_000
+            check.look(self.looked_ns)
         assert all(sender.statistics()["busy_permille"] <= 1000 for sender in self.fleet.senders)
 
     def hang_up(self, destination: Destination) -> None:
