@@ -41,6 +41,7 @@ EXTENSION_LAYERS = [
         "pes",
         "muxer",
         "pace",
+        "run",
         "srtconnector",
         "srttransport",
         "rtptransport",

@@ -26,10 +26,11 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
-from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_i64, load_acquire_u32, load_relaxed, store_relaxed
+from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_i64, load_relaxed, store_relaxed
 from pushcast.pace cimport PACE_NONE, pace_allows, pace_from, pace_took
 from pushcast.ring cimport NO_SPAN, Span, ring_due, ring_due_key, ring_intact, ring_lag_ms, ring_span, ring_t, ring_walk
-from pushcast.transport cimport CLASS_SRT, MAX_PIECES, iovec
+from pushcast.run cimport gather, run_t, shorten
+from pushcast.transport cimport CLASS_SRT, iovec
 
 cdef enum:
     RATE_HEADROOM = 4                # how much faster than the feed a destination may catch up
@@ -256,36 +257,33 @@ cdef size_t budget_bytes(const cursor_t* cursor, int64_t elapsed_ns, uint32_t pe
 
 cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t until) noexcept nogil:
     """Send what the ring holds up to (not including) span `until`, within the budget, in one send."""
-    cdef iovec pieces[MAX_PIECES]
-    cdef uint32_t count = 0
-    cdef bint final = False
+    cdef run_t run
     cdef size_t datagram = cursor.transport.datagram
-    cdef size_t run
-    cdef size_t offered
+    cdef size_t rest = 0
     cdef Py_ssize_t taken
     if cursor.pace.kind != PACE_NONE:
         budget = paced(cursor, budget, now_ns)
         if budget == 0:
             return
-    run = gather(cursor, budget, until, pieces, &count, &final)
-    offered = run
-    if datagram:
-        offered = run - run % datagram
-        if offered == 0 and not final and cursor.held_slots < cursor.most_held_slots:
-            cursor.held_slots += run != 0
-            return
-        if offered == 0 or final:
-            offered = run
-        else:
-            count = shorten(pieces, count, run - offered)
-    if offered == 0:
+    gather(&run, cursor.ring, cursor.seq, cursor.at, budget, until, cursor.due_dts)
+    cdef size_t there = run.size
+    if datagram and not run.final:
+        rest = run.size % datagram
+        if rest == run.size:
+            if cursor.held_slots < cursor.most_held_slots:
+                cursor.held_slots += run.size != 0
+                return
+            rest = 0
+        if rest:
+            shorten(&run, rest)
+    if run.size == 0:
         return
-    taken = cursor.transport.send(cursor.transport, pieces, count, offered)
+    taken = cursor.transport.send(cursor.transport, run.pieces, run.count, run.size)
     if taken <= 0:
         blocked(cursor, <int>-taken, now_ns)
         return
-    cursor.held_slots = 1 if offered < run else 0
-    if <size_t>taken == offered and run < budget:
+    cursor.held_slots = 1 if rest else 0
+    if <size_t>taken == run.size and there < budget:
         cursor.caught_up = True
     took_media(cursor, <size_t>taken, now_ns)
 
@@ -299,56 +297,6 @@ cdef size_t paced(cursor_t* cursor, size_t budget, int64_t now_ns) noexcept nogi
     if allowed >= datagram:
         return allowed - allowed % datagram
     return datagram if cursor.pace.waiting_bytes <= allowed else 0
-
-
-cdef size_t gather(const cursor_t* cursor, size_t most, uint64_t until, iovec* pieces, uint32_t* count, bint* final) noexcept nogil:
-    """What there is from the cursor on, at most `most` bytes: neighbours in one piece, a new one behind each lead-in and where the writer wrapped; 0 when the
-    cursor's span is gone.
-
-    `final`: it ends at `until`, and nothing is to come.
-    """
-    cdef const ring_t* ring = cursor.ring
-    cdef uint64_t last = min(until, load_acquire(&ring.head))
-    cdef bint delayed = cursor.delay_ticks != 0
-    cdef uint64_t seq = cursor.seq
-    cdef uint64_t end = NO_SPAN
-    cdef uint64_t offset
-    cdef size_t at = cursor.at
-    cdef size_t size
-    cdef size_t run = 0
-    while seq < last and run < most:
-        if delayed and load_acquire_i64(&ring.spans[seq & ring.mask].dts) > cursor.due_dts:
-            break
-        offset = load_acquire(&ring.spans[seq & ring.mask].offset)
-        size = load_acquire_u32(&ring.spans[seq & ring.mask].size)
-        if offset == end:
-            pieces[count[0] - 1].iov_len += size
-        elif count[0] == MAX_PIECES:
-            break
-        else:
-            pieces[count[0]].iov_base = ring.arena + offset + at
-            pieces[count[0]].iov_len = size - at
-            count[0] += 1
-        end = offset + size
-        run += size - at
-        at = 0
-        seq += 1
-    final[0] = seq >= until
-    if not ring_intact(ring, cursor.seq):
-        return 0
-    if run > most:
-        count[0] = shorten(pieces, count[0], run - most)
-        final[0] = False
-    return min(run, most)
-
-
-cdef uint32_t shorten(iovec* pieces, uint32_t count, size_t less) noexcept nogil:
-    """Take so many bytes off the end; returns how many pieces are left."""
-    while less >= pieces[count - 1].iov_len:
-        less -= pieces[count - 1].iov_len
-        count -= 1
-    pieces[count - 1].iov_len -= less
-    return count
 
 
 cdef void took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept nogil:
