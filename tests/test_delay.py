@@ -127,6 +127,29 @@ async def test_a_stream_that_returns_within_the_delay_goes_on(world: Engine, pee
     assert checker.stats()["video_frames"] + checker.stats()["audio_frames"] > 190
 
 
+async def test_nothing_is_missing_of_a_stream_that_returns(world: Engine, peers: Peers) -> None:
+    """The next stream's frames are kept from its beginning on, while what was before is still sent."""
+    push = start(world, peers, 2000)
+    first, second = LiveStream(world.registry), LiveStream(world.registry)
+    first.up()
+    async with first.playing():
+        await until(lambda: push.state is PushState.PUSHING)
+    first.down()
+    await until(lambda: push.stream_lost)
+    second.up()
+    async with second.playing():
+        await until(lambda: second.source.frame_count > 220)
+        second_frames = second.source.frame_count
+    second.down()
+    await until(lambda: push.state is PushState.READY)
+    checker = TsChecker()
+    checker.feed(bytes(peers.received[0]))
+    stats = checker.stats()
+    frames = int(stats["video_frames"] or 0) + int(stats["audio_frames"] or 0)
+    assert frames >= first.source.frame_count + second_frames - 4
+    assert len(peers.received) == 1
+
+
 async def test_a_stop_waits_for_nothing_that_is_not_due(world: Engine, peers: Peers) -> None:
     live = LiveStream(world.registry)
     push = start(world, peers, 1000)

@@ -20,7 +20,7 @@ from pushcast.egress.multiplexer import ASSUMED_BYTES_PER_S, MAX_BYTES_PER_S, MA
 from pushcast.egress.srt import SrtProtocol, SrtTarget, sender_buffers
 from pushcast.errors import ConnectionLost, ConnectTimeout, EngineError, InvalidRequest, ResolveError, Retry, SrtError
 from pushcast.media import Container
-from pushcast.srt import SrtCaller
+from pushcast.srt import SrtCaller, has_bonding, library_version
 
 PACKET = 188
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
@@ -239,6 +239,17 @@ def test_no_secret_in_a_targets_repr(protocol):
     target = protocol.parse("srt://192.0.2.4:9710?passphrase=hidden+words&streamid=hidden-too", "hidden-key")
     assert "hidden" not in repr(target)
     assert "hidden" not in repr(target.options)
+
+
+@pytest.mark.parametrize("option", ["grouptype=broadcast", "nodes=192.0.2.5:9710,192.0.2.6:9710", "groupconnect=1"])
+def test_groups_need_a_library_that_has_them(protocol, option):
+    """A single link in their place would be no group, and nobody would know."""
+    assert not has_bonding(), "groups could be built on this library"
+    with pytest.raises(InvalidRequest) as caught:
+        protocol.parse(f"srt://192.0.2.4:9710?latency=70ms&{option}", "")
+    name = option.partition("=")[0]
+    assert str(caught.value).startswith(f"Option {name}: found '")
+    assert str(caught.value).endswith(f"groups need bonding, which libsrt {library_version()} here has not")
 
 
 def test_unknown_options_are_ignored_with_one_line_that_names_them(protocol, caplog):

@@ -148,6 +148,10 @@ cdef extern from "<srt/srt.h>" nogil:
         int pktRcvUndecryptTotal
 
     int srt_startup()
+    unsigned int srt_getversion()
+    SRTSOCKET srt_create_group(int type)
+    enum:
+        SRT_GTYPE_BROADCAST
     int srt_cleanup()
     SRTSOCKET srt_create_socket()
     int srt_bind(SRTSOCKET u, const sockaddr* name, int namelen)

@@ -50,6 +50,23 @@ cdef void discard_log(void* opaque, int level, const char* file, int line, const
     pass
 
 
+def library_version():
+    """libsrt's, as people write it."""
+    cdef uint32_t version = srt_getversion()
+    return f"{version >> 16}.{version >> 8 & 255}.{version & 255}"
+
+
+def has_bonding():
+    """Whether the libsrt at hand can make groups: it is built without them unless somebody asks."""
+    cdef SRTSOCKET group
+    start_library()
+    with nogil:
+        group = srt_create_group(SRT_GTYPE_BROADCAST)
+        if group >= 0:
+            srt_close(group)
+    return group >= 0
+
+
 cdef int start_library() except -1:
     """srt_startup, once: at the first caller, so that a process that pushes no SRT has none of libsrt's threads."""
     global started

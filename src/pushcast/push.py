@@ -274,6 +274,11 @@ class Push:
         return self._finished_bytes + (self.session.sent_bytes if self.session is not None else 0)
 
     @property
+    def stream_lost(self) -> bool:
+        """Its session goes on without its stream, and wants to hear of the next one."""
+        return self.session is not None and self.session.stream_lost
+
+    @property
     def holding(self) -> bool:
         """Its stream is gone, and its connection waits for the next one."""
         return self.session is not None and self.session.holding

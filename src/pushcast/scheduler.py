@@ -144,7 +144,7 @@ class Scheduler:
 
     def stream_started(self, stream: Stream) -> None:
         for push in self._by_stream.get(stream.key, ()):
-            if push.holding:
+            if push.stream_lost:
                 push.interrupt()
             else:
                 self._wake(push)

@@ -73,12 +73,14 @@ class Session:
         "condition",
         "holding",
         "stream",
+        "stream_lost",
     )
 
     def __init__(self, owner: Owner, stream: Stream, feed: Feed, link: Link, fanout: FanOut) -> None:
         self.stream = stream
         self.condition = WELL
         self.holding = False  # the stream is gone, and the connection waits for the next one
+        self.stream_lost = False  # the same, or what was delayed is still sent
         self._owner = owner
         self._feed = feed
         self._link = link
@@ -240,6 +242,7 @@ class Session:
         end = loop.time() + settings.hold_s
         found: Stream | None = None
         feed: Feed | None = None
+        self.stream_lost = True
         try:
             while (settings.hold_s or settings.delay_ms) and self.stream.ended.is_set() and not self._is_over():
                 if found is None and (found := following(self.stream)) is not None:
@@ -255,7 +258,7 @@ class Session:
                 await asyncio.wait({self._owner.interruption(False)}, timeout=left_s)
             return None
         finally:
-            self.holding = False
+            self.holding = self.stream_lost = False
             if found is not None and feed is not None:
                 found.release(feed)
 

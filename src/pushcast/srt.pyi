@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import final
 
+def library_version() -> str: ...
+def has_bonding() -> bool: ...
+
 @final
 class SrtCaller:
     """A caller socket until its peer has accepted: options first, then bind, then connect through an SrtConnector.

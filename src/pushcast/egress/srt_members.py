@@ -48,6 +48,7 @@ MEMBERS: dict[str, tuple[type, str, str]] = {
     "tos": (int, "iptos", ""),
     "adapter": (str, "adapter", ""),
     "bindToDevice": (str, "bindtodevice", ""),
+    "groupType": (str, "grouptype", ""),
 }
 _KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pushcast.egress.url import Options, ip_literal, refused
 from pushcast.errors import InvalidRequest
+from pushcast.srt import has_bonding, library_version
 
 TS_PACKET_BYTES = 188
 DEFAULT_DATAGRAM_BYTES = 7 * TS_PACKET_BYTES
@@ -62,6 +63,10 @@ _CHOICES = (
 )
 
 
+# What the tools of libsrt and URLs call a group, its members and its limits.
+_GROUPS = ("grouptype", "nodes", "groupconnect", "groupminstabletimeo", "weight")
+
+
 @dataclass(frozen=True, slots=True)
 class SrtOptions:
     """What a query asked for.
@@ -96,6 +101,7 @@ def parse_options(query: str) -> SrtOptions:
     options = Options(query)
     if options.text("mode") not in (None, "caller"):
         raise InvalidRequest("Unsupported connection mode")
+    _refuse_groups(options)
     for names, allowed in _CHOICES:
         options.choice(*names, allowed=allowed)
     found: dict[str, int | bytes] = {}
@@ -120,6 +126,18 @@ def parse_options(query: str) -> SrtOptions:
         adapter=adapter,
         warnings=warnings,
     )
+
+
+def _refuse_groups(options: Options) -> None:
+    """Groups of links (bonding) cannot be had; without this one they would silently become a single link."""
+    for name in _GROUPS:
+        value = options.text(name)
+        if value is None:
+            continue
+        missing = (
+            "are not carried yet" if has_bonding() else f"need bonding, which libsrt {library_version()} here has not"
+        )
+        raise InvalidRequest(f"Option {name}: found '{value[:40]}', allowed: none; groups {missing}")
 
 
 def _put(found: dict[str, int | bytes], option: str, value: int | bytes | None) -> None:
