@@ -79,7 +79,7 @@ async def test_the_statistics_show_threads_and_ports(client: Client) -> None:
         await until(lambda: client.engine.fanout.statistics()[0].srt.destinations)
         answer = (await client.request("GET", "/v1/stats/senders")).json["response"]
     thread = answer["threads"][0]
-    assert thread.keys() == {"name", "bytesPerSecond", "busy", "lateMsMax", "udp", "srt", "tcp"}
+    assert thread.keys() == {"name", "bytesPerSecond", "busy", "lateMsMax", "udp", "srt", "tcp", "paced"}
     assert thread["name"] == "sender-0"
     assert thread["srt"] == {"destinations": 1, "intervalMs": 20, "configuredMs": 20, "mostMs": 40}
     assert thread["tcp"] == {"destinations": 0, "intervalMs": 40, "configuredMs": 40, "mostMs": 200}

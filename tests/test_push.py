@@ -36,6 +36,7 @@ from pushcast.errors import (
     MediaError,
     Retry,
 )
+from pushcast.places import Places
 from pushcast.push import TRANSITIONS, Push, PushState
 
 KEY = "k-0123-very-secret"
@@ -60,7 +61,7 @@ def tcp_push(peers: Peers, push_id: str = "p") -> Push:
 
 
 async def run(push: Push, live: LiveStream, world: Engine) -> None:
-    await push.run(live.stream, world.fanout, asyncio.Semaphore(1), lambda stream: None)
+    await push.run(live.stream, world.fanout, Places(4), lambda stream: None)
 
 
 # A shortest way into each state, by the table itself.
@@ -313,11 +314,11 @@ async def test_a_place_among_the_connects_is_waited_for_and_given_back(world: En
     live = LiveStream(world.registry)
     live.up()
     live.feed(30)
-    connects = asyncio.Semaphore(1)
+    connects = Places(1)
     mute, port = silent_udp_port()
     dead, alive = Push(settings("dead", f"srt://127.0.0.1:{port}")), tcp_push(peers)
     first = asyncio.create_task(dead.run(live.stream, world.fanout, connects, lambda stream: None))
-    await until(connects.locked)
+    await until(lambda: connects.full)
     second = asyncio.create_task(alive.run(live.stream, world.fanout, connects, lambda stream: None))
     await asyncio.sleep(0.05)
     assert alive.state is PushState.CONNECTING
@@ -326,7 +327,7 @@ async def test_a_place_among_the_connects_is_waited_for_and_given_back(world: En
     await until(lambda: alive.state is PushState.PUSHING)
     alive.stop()
     await within(second)
-    assert not connects.locked()
+    assert not connects.full
     mute.close()
 
 

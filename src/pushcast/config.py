@@ -32,6 +32,7 @@ from pushcast.config_types import (
     MAX_FILE_BYTES,
     REFERENCE,
     AbsolutePath,
+    Connects,
     DestinationRules,
     Folder,
     Host,
@@ -157,10 +158,14 @@ class SourceFile(_Section):
 
 
 class Destinations(_Section):
-    """Where pushes may go: ``deny`` beats ``allow``, an empty ``allow`` means all (see destinations.py)."""
+    """Where pushes may go: ``deny`` beats ``allow``, an empty ``allow`` means all (see destinations.py).
+
+    ``connects_at_once``: each a socket that waits for its peer; with less than four nobody could be held to a share.
+    """
 
     allow: DestinationRules = ()
     deny: DestinationRules = ()
+    connects_at_once: Connects = 256
 
 
 class Pull(_Section):

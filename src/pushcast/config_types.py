@@ -213,6 +213,7 @@ SourceUrl = Annotated[str, Field(description=ALLOWED_URL), AfterValidator(_check
 TickMs = Annotated[int, _number(5, 100, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 TcpTickMs = Annotated[int, _number(5, 200, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 Threads = Annotated[int, _number(1, 64), _NUMBER, REFERENCE]
+Connects = Annotated[int, _number(4, 10_000, "a whole number"), _NUMBER, REFERENCE]
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
     Field(description="DEBUG, INFO, WARNING or ERROR"),

@@ -35,6 +35,7 @@ from pushcast.errors import (
 )
 from pushcast.health import Condition, Health
 from pushcast.log import Prefixed, logger, printable
+from pushcast.places import Places
 from pushcast.session import Following, Session, close_in_time
 from pushcast.settings import PushSettings
 from pushcast.store import NO_TOTALS, Totals
@@ -305,7 +306,7 @@ class Push:
         progress = self.progress()
         return Totals(self.sequence, progress.total_sent_bytes, progress.total_sent_time_ms)
 
-    async def run(self, stream: Stream, fanout: FanOut, connects: asyncio.Semaphore, following: Following) -> Stream:
+    async def run(self, stream: Stream, fanout: FanOut, connects: Places, following: Following) -> Stream:
         """Connect and push until stop is wanted or the stream ends, then disconnect; the caller moves on from there.
 
         ``connects`` bounds how many connects are under way at once.  Returns the stream that it pushed last: a session
@@ -366,7 +367,7 @@ class Push:
         if PushState.ERROR in TRANSITIONS[self.state]:
             self.fail(error)
 
-    async def _connect(self, stream: Stream, bytes_per_s: int, connects: asyncio.Semaphore) -> Link | None:
+    async def _connect(self, stream: Stream, bytes_per_s: int, connects: Places) -> Link | None:
         """The accepted link, or None when the push was interrupted first."""
         connect = asyncio.create_task(self._connect_in_turn(bytes_per_s, connects))
         try:
@@ -393,8 +394,8 @@ class Push:
             left_ms = wait_ms - CONNECT_AHEAD_MS if wait_ms is not None else KEYFRAME_LOOK_MS
             await asyncio.wait({self.interruption(False)}, timeout=left_ms / 1000)
 
-    async def _connect_in_turn(self, bytes_per_s: int, connects: asyncio.Semaphore) -> Link:
-        async with connects:
+    async def _connect_in_turn(self, bytes_per_s: int, connects: Places) -> Link:
+        async with connects.place(self.target.endpoint, failed=self.retry_count > 0):
             return await connect_in_time(self.settings.protocol, self.target, bytes_per_s)
 
     def _fail_back_soon(self, bytes_per_s: int) -> asyncio.Task[None] | None:

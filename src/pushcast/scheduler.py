@@ -17,6 +17,7 @@ from pushcast.egress.fanout import FanOut
 from pushcast.errors import Conflict, EngineError, NotFound, Retry
 from pushcast.health import Condition
 from pushcast.log import logger
+from pushcast.places import AT_ONCE, Places
 from pushcast.push import Before, ConditionListener, Halt, MoveListener, Push, PushState
 from pushcast.retry import Backoff
 from pushcast.settings import PushSettings
@@ -25,11 +26,6 @@ from pushcast.timetable import Timetable
 from pushcast.turnstile import Turnstile
 
 _log = logger("scheduler")
-
-# Connects under way at once.  Each holds a socket and, while it handshakes, some 10 KiB; the bound keeps thousands
-# of dead destinations from using up the descriptors.  It is far above the few hundred pushes of a busy host, so
-# that dead ones, which hold their place until their deadline, do not keep live ones waiting.
-CONNECTS_AT_ONCE = 512
 
 # Attempts that begin in one turn of the event loop.  A connect costs some 700 us, spread over the turns in which its
 # peer answers: so a crowd that connects makes a turn some 1.5 ms long, and API and ingest have theirs in between.
@@ -42,13 +38,13 @@ CLOSE_DEADLINE_S = 5.0
 class Scheduler:
     """All pushes by (vhost, app) and id, and the tasks of those that run.  Subscribes to the registry."""
 
-    def __init__(self, registry: Registry, fanout: FanOut) -> None:
+    def __init__(self, registry: Registry, fanout: FanOut, connects_at_once: int = AT_ONCE) -> None:
         self._registry = registry
         self._fanout = fanout
         self._pushes: dict[tuple[str, str], dict[str, Push]] = {}
         self._by_stream: dict[Name, set[Push]] = {}
         self._tasks: dict[Push, asyncio.Task[None]] = {}
-        self._connects = asyncio.Semaphore(CONNECTS_AT_ONCE)
+        self._connects = Places(connects_at_once)
         self._starts = Turnstile(STARTS_A_TURN)
         self._timetable = Timetable(self._wake, self.halt)
         self._listeners: list[MoveListener] = []

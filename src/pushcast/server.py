@@ -71,7 +71,7 @@ async def serve(config: Config) -> None:
         running.push_async_callback(store.close)
         fanout = _fan_out(config)
         running.push_async_callback(fanout.close)
-        scheduler = Scheduler(registry, fanout)
+        scheduler = Scheduler(registry, fanout, config.destinations.connects_at_once)
         running.push_async_callback(scheduler.close)
         maps = _stream_maps(config, registry, scheduler)
         events, statistics = Events(scheduler), Statistics(registry, scheduler)
