@@ -201,7 +201,13 @@ def test_what_the_client_says_is_golden() -> None:
     body = encode(
         "connect",
         1,
-        {"app": "a", "type": "nonprivate", "flashVer": "FMLE/3.0 (compatible; pushcast)", "tcUrl": "rtmp://h/a"},
+        {
+            "app": "a",
+            "type": "nonprivate",
+            "flashVer": "FMLE/3.0 (compatible; pushcast)",
+            "tcUrl": "rtmp://h/a",
+            "capsEx": 1.0,
+        },
     )
     assert sent[1] == write_message(3, 20, 0, 0, body, 128)
     client.receive_data(answer(Command("_result", 1, {}, ({"code": "NetConnection.Connect.Success"},))))

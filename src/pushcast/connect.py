@@ -1,12 +1,14 @@
-"""What stands before a session: which tracks of the stream the destination gets, and the way to its peer."""
+"""What stands before a session and behind it: which tracks the destination gets, the way to its peer, and from it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.errors import ConnectTimeout, EngineError, MediaError, TransportError
+from pushcast.log import Prefixed
 from pushcast.media import FeedKey, select_tracks
 from pushcast.settings import PushSettings
 from pushcast.source import RING_BYTES
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 # A delayed cursor leaves when the writer comes closer than an eighth of the ring.
 KEPT_PER_DELAY = 1.25
 KEPT_BESIDE_MS = 4000
+CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 
 
@@ -50,6 +53,38 @@ def take_feed(settings: PushSettings, stream: Stream) -> Feed:
             f"and a ring has {RING_BYTES >> 20}: a smaller delay is needed"
         )
     return stream.feed(key, keep_ms)
+
+
+async def connect_unless(
+    over: Callable[[], bool],
+    interruption: Callable[[bool], asyncio.Future[None]],
+    connecting: Coroutine[Any, Any, Link],
+    log: Prefixed,
+) -> Link | None:
+    """The accepted link, or None when it was ``over`` first, which is looked at after each ``interruption``."""
+    connect = asyncio.create_task(connecting)
+    try:
+        while not connect.done() and not over():
+            waited: set[asyncio.Future[Any]] = {connect, interruption(over())}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not connect.done():
+            connect.cancel()
+    if connect.done():
+        return connect.result()
+    await asyncio.wait({connect})
+    if not connect.cancelled() and connect.exception() is None:
+        await close_in_time(connect.result(), log)  # it was accepted in the very moment of the interruption
+    return None
+
+
+async def close_in_time(link: Link, log: Prefixed) -> None:
+    """Close a link that no sender has; one that does not close is left behind."""
+    try:
+        async with asyncio.timeout(CLOSE_DEADLINE_S):
+            await link.close()
+    except TimeoutError:
+        log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)
 
 
 async def connect_in_time(protocol: str, target: Target, bytes_per_s: int) -> Link:

@@ -24,9 +24,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pushcast.connect import connect_in_time, take_feed
+from pushcast.connect import close_in_time, connect_in_time, connect_unless, take_feed
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
@@ -36,7 +36,7 @@ from pushcast.errors import (
 from pushcast.health import Condition, Health
 from pushcast.log import Prefixed, logger, printable
 from pushcast.places import Places
-from pushcast.session import Following, Session, close_in_time
+from pushcast.session import Following, Session
 from pushcast.settings import PushSettings
 from pushcast.store import NO_TOTALS, Totals
 from pushcast.stream import Stream
@@ -369,20 +369,12 @@ class Push:
 
     async def _connect(self, stream: Stream, bytes_per_s: int, connects: Places) -> Link | None:
         """The accepted link, or None when the push was interrupted first."""
-        connect = asyncio.create_task(self._connect_in_turn(bytes_per_s, connects))
-        try:
-            while not connect.done() and not self._is_pointless(stream):
-                waited: set[asyncio.Future[Any]] = {connect, self.must_leave(stream)}
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not connect.done():
-                connect.cancel()
-        if connect.done():
-            return connect.result()
-        await asyncio.wait({connect})
-        if not connect.cancelled() and connect.exception() is None:
-            await close_in_time(connect.result(), self.log)  # it was accepted in the very moment of the interruption
-        return None
+        return await connect_unless(
+            lambda: self._is_pointless(stream),
+            self.interruption,
+            self._connect_in_turn(bytes_per_s, connects),
+            self.log,
+        )
 
     async def _until_due(self, feed: Feed) -> None:
         """Wait until something of the stream is as old as the delay: a peer that gets nothing for so long may leave."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pushcast.connect import take_feed
+from pushcast.connect import close_in_time, connect_in_time, connect_unless, take_feed
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import Attachment, FanOut
 from pushcast.errors import ConnectionLost, EngineError, Stalled
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
 TURNS_MS = 100  # after which a sender has surely come to what is due
+BEGIN_DEADLINE_S = 30.0  # from an accepted second link to its first keyframe
+MOVE_PAUSE_NS = 10_000_000_000  # a peer that asks us to go elsewhere more often is not heard
 YOUNG_MS = 500  # a stream that began so lately is joined at its beginning
-CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 
 _HELD = Condition(Health.DEGRADED, "the stream is gone, and the connection is held for it")
 
+Start = Literal["gop", "next"]
 Following = Callable[[Stream], Stream | None]
 """Finds the live stream of the same name."""
 
@@ -60,13 +62,17 @@ class Session:
     """Begins with the sender's taking over; takes ``feed``, which it gives back to its stream at the end."""
 
     __slots__ = (
+        "_asked_to",
         "_attachment",
         "_carried_bytes",
         "_carried_send_ns",
         "_fanout",
         "_feed",
+        "_leaving",
         "_link",
         "_loss",
+        "_moved_to",
+        "_next_move_ns",
         "_owner",
         "_pulse",
         "_start_ns",
@@ -85,22 +91,28 @@ class Session:
         self._feed = feed
         self._link = link
         self._fanout = fanout
-        self._attachment = self._attach(feed)
+        self._attachment = self._attach(feed, link)
         self._start_ns = time.monotonic_ns()
         self._pulse = Pulse(self._start_ns)
         self._carried_bytes = 0  # of the streams before this one
         self._carried_send_ns = 0
         self._loss: EngineError | None = None  # what the link said when it lost its peer
+        self._asked_to: Target | None = None  # where the peer wants us to go on
+        self._moved_to = ""
+        self._next_move_ns = 0
+        self._leaving: asyncio.Task[None] | None = None  # the way out of the link before this one
 
     async def run(self, following: Following) -> EngineError | None:
         """Until it is over: why it failed, None when it ended as wanted.  Then comes :meth:`release`."""
         try:
             self._watch()
-            self._link.on_lost = self._on_lost
             self._link.watch()
             while True:
                 # For hours, in hundreds of pushes: these frames and one future are all that waits.
-                await self._owner.interruption(self._is_over() or self.stream.ended.is_set())
+                await self._owner.interruption(self._has_to_act() or self._asked_to is not None)
+                if self._asked_to is not None and not self._has_to_act():
+                    await self._move(self._asked_to)
+                    continue
                 following_one = await self._held(following)
                 if following_one is None:
                     break
@@ -121,6 +133,8 @@ class Session:
 
     async def close(self, *, wanted: bool) -> None:
         """Close the link, after the release; ``wanted``: when that loses nothing that was sent."""
+        if self._leaving is not None:
+            await self._leaving
         if wanted:
             await self._link.farewell()
         await close_in_time(self._link, self._owner.log)
@@ -155,7 +169,7 @@ class Session:
 
     def described(self) -> dict[str, Any]:
         """What is to be known of the connection."""
-        return self._link.described()
+        return self._link.described() | ({"movedTo": self._moved_to} if self._moved_to else {})
 
     def look(self) -> Condition:
         """Hold it against what its peer has confirmed; the condition before."""
@@ -186,14 +200,15 @@ class Session:
             **self._link.stats(),
         }
 
-    def _attach(self, feed: Feed, before: Attachment | None = None) -> Attachment:
+    def _attach(self, feed: Feed, link: Link, *, start: Start = "gop", before: Attachment | None = None) -> Attachment:
         settings = self._owner.settings
         pace = settings.target.pace
+        if pace and feed.ring.due_in_ms(YOUNG_MS) == 0:
+            start = "next"  # at a constant rate nobody catches up: whoever began in the past would stay there
         return self._fanout.attach(
             feed,
-            self._link,
-            # At a constant rate nobody catches up: whoever began in the past would stay there.
-            start="next" if pace and feed.ring.due_in_ms(YOUNG_MS) == 0 else "gop",
+            link,
+            start=start,
             stall_ms=round(settings.stall_timeout_s * 1000),
             delay_ms=settings.delay_ms,
             pace=pace,
@@ -205,6 +220,8 @@ class Session:
         self._attachment.lost.add_done_callback(self._on_detached)
         self._feed.on_failure(self._attachment.on_feed_failed)
         self._link.on_control = self._attachment.control
+        self._link.on_lost = self._on_lost
+        self._link.on_moved = self._on_moved
 
     def _unwatch(self) -> None:
         """Leave nothing that leads back here: a session that is over is freed at once."""
@@ -214,6 +231,14 @@ class Session:
     def _on_lost(self, error: EngineError) -> None:
         self._loss = error
         self._owner.interrupt()
+
+    def _on_moved(self, target: Target) -> None:
+        """A peer that asks again and again is not followed again and again."""
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._next_move_ns:
+            self._next_move_ns = now_ns + MOVE_PAUSE_NS
+            self._asked_to = target
+            self._owner.interrupt()
 
     def _on_detached(self, _: asyncio.Future[EngineError]) -> None:
         self._owner.interrupt()
@@ -273,6 +298,85 @@ class Session:
             self.holding = True
             self._owner.log.info("the stream ended: the connection is held for %g s", self._owner.settings.hold_s)
 
+    async def _move(self, target: Target) -> None:
+        """Go on at another place from a keyframe on; this one is left when the other one has it.  What fails changes
+        nothing.
+        """
+        self._asked_to = None
+        owner, rate = self._owner, self._feed.ring.bytes_per_s
+        try:
+            connecting = connect_in_time(owner.settings.protocol, target, rate)
+            link = await connect_unless(self._has_to_act, owner.interruption, connecting, owner.log)
+        except EngineError as error:
+            owner.log.warning("asked to go on at %s, and stays: %s", target.endpoint, error)
+            return
+        if link is None:
+            return
+        attachment = self._attach(self._feed, link, start="gop" if owner.settings.delay_ms else "next")
+        try:
+            begun = await self._until_begun(link, attachment)
+        except BaseException:
+            attachment.abandon()
+            raise
+        if begun:
+            self._change_over(link, attachment, target)
+            return
+        link.unwatch()
+        await attachment.release(link.final(), DRAIN_MS)
+        await close_in_time(link, owner.log)
+        owner.log.warning("asked to go on at %s, and stays: nothing could be sent there", target.endpoint)
+
+    async def _until_begun(self, link: Link, attachment: Attachment) -> bool:
+        """The first keyframe has left; False when it could not, or the session has to act first."""
+        begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def settle(has_begun: bool) -> None:
+            if not begun.done():
+                begun.set_result(has_begun)
+
+        attachment.on_start = lambda: settle(True)
+        attachment.lost.add_done_callback(lambda _: settle(False))
+        link.on_control, link.on_lost = attachment.control, lambda _: settle(False)
+        link.watch()
+        end_s = asyncio.get_running_loop().time() + BEGIN_DEADLINE_S
+        while not begun.done() and not self._has_to_act():
+            left_s = end_s - asyncio.get_running_loop().time()
+            waited: set[asyncio.Future[Any]] = {begun, self._owner.interruption(self._has_to_act())}
+            done, _ = await asyncio.wait(waited, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+        attachment.on_start = None
+        return begun.done() and begun.result()
+
+    def _change_over(self, link: Link, attachment: Attachment, target: Target) -> None:
+        before, left = self._link, self._attachment
+        before.unwatch()
+        self._unwatch()
+        self._carry(left)
+        self._link, self._attachment, self._moved_to = link, attachment, target.endpoint
+        self._pulse = Pulse(time.monotonic_ns())
+        self._watch()
+        self._leaving = asyncio.create_task(self._leave(before, left, self._leaving))
+        self._owner.log.info("goes on at %s, as the server asked", target.endpoint)
+
+    async def _leave(self, link: Link, attachment: Attachment, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await earlier
+        sent_bytes = attachment.sent_bytes
+        await attachment.release(link.final(), DRAIN_MS)
+        self._carried_bytes += attachment.sent_bytes - sent_bytes
+        await link.farewell()
+        await close_in_time(link, self._owner.log)
+
+    def _carry(self, attachment: Attachment) -> None:
+        """Count what was sent before in this session."""
+        counters = attachment.counters()
+        self._carried_bytes += counters.sent_bytes
+        self._carried_send_ns = counters.last_send_ns or self._carried_send_ns
+
+    def _has_to_act(self) -> bool:
+        return self._is_over() or self.stream.ended.is_set()
+
     def _is_over(self) -> bool:
         return bool(self._owner.leaves()) or self._loss is not None or self._attachment.lost.done()
 
@@ -285,21 +389,10 @@ class Session:
         except BaseException:
             stream.release(feed)
             raise
-        counters = before.counters()
-        self._carried_bytes += counters.sent_bytes
-        self._carried_send_ns = counters.last_send_ns or self._carried_send_ns
+        self._carry(before)
         self.give_back()
         self.stream, self._feed = stream, feed
-        self._attachment = self._attach(feed, before)
+        self._attachment = self._attach(feed, self._link, before=before)
         self._pulse = Pulse(time.monotonic_ns())
         self._watch()
         self._owner.log.info("goes on with the stream that is back")
-
-
-async def close_in_time(link: Link, log: Prefixed) -> None:
-    """Close a link that no sender has; one that does not close is left behind."""
-    try:
-        async with asyncio.timeout(CLOSE_DEADLINE_S):
-            await link.close()
-    except TimeoutError:
-        log.warning("the link was not closed within %g s", CLOSE_DEADLINE_S)

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,7 @@ from pushcast.sender import (
     EVENT_OVERLOADED,
     EVENT_RELEASED,
     EVENT_RELIEVED,
+    EVENT_STARTED,
     PACED_MOST_MS,
     PACED_MS,
     Destination,
@@ -102,6 +104,8 @@ class Attachment:
         self.lost: asyncio.Future[EngineError] = loop.create_future()
         self.ring = ring
         self.overloaded = False
+        self.on_start: Callable[[], None] | None = None
+        """Told that the first media have left."""
         self._worker = worker
         self._link = link
         self._destination = destination
@@ -243,7 +247,9 @@ class _Worker:
             attachment = self.attachments.get(destination)
             if attachment is None:
                 continue
-            if kind == EVENT_LOST:
+            if kind == EVENT_STARTED and attachment.on_start is not None:
+                attachment.on_start()
+            elif kind == EVENT_LOST:
                 attachment.on_lost(code)
             elif kind in (EVENT_OVERLOADED, EVENT_RELIEVED):
                 attachment.on_overload(kind == EVENT_OVERLOADED)

@@ -74,7 +74,7 @@ class Seen(NamedTuple):
 class Link:
     """A connected peer that accepted us."""
 
-    __slots__ = ("message_stream_id", "on_control", "on_lost", "transport")
+    __slots__ = ("message_stream_id", "on_control", "on_lost", "on_moved", "transport")
 
     transport: Transport
     message_stream_id: int
@@ -82,12 +82,15 @@ class Link:
     """Set by the owner: takes bytes that the sender must write between two spans (acknowledgements, ping responses)."""
     on_lost: Callable[[EngineError], None] | None
     """Set by the owner before it watches: told, once, that the peer closed, refused or is lost."""
+    on_moved: Callable[[Target], None] | None
+    """Set by the owner: told that the peer wants us to go on at another place, or here on a new connection."""
 
     def __init__(self, transport: Transport, message_stream_id: int = 0) -> None:
         self.transport = transport
         self.message_stream_id = message_stream_id
         self.on_control = None
         self.on_lost = None
+        self.on_moved = None
 
     def final(self) -> bytes:
         """Bytes that say goodbye at a wanted stop; empty where the protocol has no such words."""
@@ -101,6 +104,7 @@ class Link:
         """Look after the peer no more and call nobody back."""
         self.on_control = None
         self.on_lost = None
+        self.on_moved = None
 
     def lose(self, error: EngineError) -> None:
         """For the link itself: tell the owner, unless it was told already."""

@@ -1,11 +1,5 @@
 """RTMP egress: the publishing client on the event loop until the server says Publish.Start, then the reading half only.
 
-User and password stand before the host, percent-encoded where they hold ``:``, ``@`` or ``/``.
-
-URL and key (the API has them apart): the application is everything behind the host, query included, and the key is
-taken verbatim, as keys hold ``?``, ``&`` and ``/``.  Without a key the last path segment with its query is the key.
-The URL that the server is told (tcUrl) is the one the user gave, without the key.
-
 RTMPS is the same under TLS from the first byte on.
 """
 
@@ -13,35 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import unquote
 
 from pushcast.egress.channel import Channel, TlsChannel
 from pushcast.egress.link import NO_OPTIONS, Protocol, Target
 from pushcast.egress.readiness import readiness
-from pushcast.egress.resolve import Address, check_request, resolve
+from pushcast.egress.resolve import Address, resolve
+from pushcast.egress.rtmp_target import RtmpTarget, moved, parse_target, redirected
 from pushcast.egress.streamlink import StreamLink, set_stream_options
-from pushcast.egress.tls import TlsSessions, TlsSettings, read_tls, shake_hands
-from pushcast.egress.url import split_url
+from pushcast.egress.tls import TlsSessions, TlsSettings, shake_hands
 from pushcast.errors import (
     ConnectionLost,
     ConnectRefused,
     ConnectTimeout,
     EngineError,
-    InvalidRequest,
     ProtocolError,
     Rejected,
-    RequestError,
     TransportError,
 )
 from pushcast.log import logger
 from pushcast.media import Container
-from pushcast.rtmp.authentication import Authentication, AuthenticationFailed, Credentials
+from pushcast.rtmp.authentication import Authentication, AuthenticationFailed
 from pushcast.rtmp.client import ClientConnection
 from pushcast.rtmp.connection import State
 from pushcast.rtmp.events import (
@@ -53,51 +42,22 @@ from pushcast.rtmp.events import (
     Hello,
     Prepare,
     Publish,
+    ReconnectRequest,
     Started,
     StreamCreated,
     Unpublish,
 )
 
-DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
 # For each address and each answer that we wait for: long enough for a lost packet or two on a slow path, and short
 # enough that a push to a silent server says which step it hung in before its whole connect is given up.
 STEP_TIMEOUT_S = 5.0
 # How long a wanted end waits for the server to close first.  Closing at once with unread answers in the socket would
 # reset the connection, and a reset can overtake the deleteStream.
 FAREWELL_S = 0.5
-MAX_KEY_CHARS = 4096
 
-# A server that sends us on, and each of these, at the most.
-MAX_REDIRECTS = 3
 
-_USER_INFO = re.compile(r"([A-Za-z]+://)([^/?#]*)@")
-_HTTP_LIKE = re.compile(r"([A-Za-z]+)://(?:[^/?#]*@)?([^/?#]+)")
 _log = logger("egress")
 _Wanted = TypeVar("_Wanted", bound=Event)
-
-
-@dataclass(frozen=True, slots=True)
-class RtmpTarget(Target):
-    """Where to publish.  Application and URL may hold secrets in their query, so nothing of them is shown."""
-
-    app: str = field(repr=False)
-    tc_url: str = field(repr=False)
-    key: str = field(repr=False)
-    tls: TlsSettings | None = None
-    credentials: Credentials | None = None
-
-    @property
-    def peer(self) -> str:
-        """What errors call it."""
-        return f"{'rtmps' if self.tls is not None else 'rtmp'} {self.endpoint}"
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        if self.tls is None or not self.tls.insecure:
-            return ()
-        return (
-            "tls.insecure: the server's certificate is not checked, anybody on the way can read and take the stream",
-        )
 
 
 class RtmpProtocol(Protocol):
@@ -112,22 +72,7 @@ class RtmpProtocol(Protocol):
 
     def parse(self, url: str, stream_key: str, options: Mapping[str, Any] = NO_OPTIONS) -> RtmpTarget:
         """See Protocol.parse."""
-        url, credentials = _split_credentials(url)
-        parts = split_url(url)
-        if parts.scheme not in DEFAULT_PORTS:
-            raise InvalidRequest("Unsupported protocol")
-        secure = parts.scheme == "rtmps"
-        if "tls" in options and not secure:
-            raise InvalidRequest("tls: found with an rtmp:// url, allowed with rtmps://")
-        authority, _, path = url.partition("://")[2].partition("/")
-        if "?" in authority:
-            raise InvalidRequest(f"Could not parse url: {parts.scheme} needs an application, {parts.scheme}://host/app")
-        app, key = (path.rstrip("/"), stream_key) if stream_key else _split_key(path)
-        if not key.isprintable() or len(key) > MAX_KEY_CHARS:
-            raise InvalidRequest(f"Could not parse streamKey: allowed are up to {MAX_KEY_CHARS} printable characters")
-        tc_url = f"{parts.scheme}://{authority}/{app}"
-        tls = read_tls(options.get("tls", {})) if secure else None
-        return RtmpTarget(parts.host, parts.port or DEFAULT_PORTS[parts.scheme], app, tc_url, key, tls, credentials)
+        return parse_target(url, stream_key, options)
 
     async def connect(self, target: Target, bytes_per_s: int) -> RtmpLink:
         """See Protocol.connect.  Ends with NetStream.Publish.Start; errors name endpoint and step, never the key."""
@@ -141,7 +86,7 @@ class RtmpProtocol(Protocol):
             except Rejected as error:
                 if error.redirect:
                     redirects += 1
-                    target = _redirected(target, error.redirect, redirects)
+                    target = redirected(target, error.redirect, redirects)
                     authentication = Authentication(target.credentials)
                 elif not _another_round(authentication, target, error):
                     raise
@@ -171,53 +116,11 @@ class RtmpProtocol(Protocol):
         return TlsChannel(sock, connection, tls, lambda: self._sessions.keep(endpoint, connection))
 
 
-def _split_credentials(url: str) -> tuple[str, Credentials | None]:
-    """The URL without user and password, and these."""
-    found = _USER_INFO.match(url)
-    if found is None:
-        return url, None
-    user, colon, password = found[2].partition(":")
-    if not user or not colon:
-        raise InvalidRequest(
-            "Could not parse url: before the host stand user and password, rtmp://user:password@host/app"
-        )
-    return found[1] + url[found.end() :], Credentials(unquote(user), unquote(password))
-
-
 def _another_round(authentication: Authentication, target: RtmpTarget, error: Rejected) -> bool:
     try:
         return authentication.go_on(target.app, error.words)
     except AuthenticationFailed as failed:
         raise AuthenticationFailed(f"{target.peer}: {failed}") from None
-
-
-def _redirected(target: RtmpTarget, url: str, redirects: int) -> RtmpTarget:
-    """The same stream at the server that this one names.  :raises Rejected: we do not go there."""
-    parts = _HTTP_LIKE.match(url)
-    where = f"{parts[1]}://{parts[2]}" if parts is not None else "nowhere"
-    if redirects > MAX_REDIRECTS:
-        raise Rejected(f"{target.peer}: connect: sent on to {where} after {MAX_REDIRECTS} other servers")
-    try:
-        next_target = RtmpProtocol().parse(f"{url.rstrip('/')}", target.key, {})
-        check_request(next_target.host, next_target.port)
-    except RequestError as error:
-        raise Rejected(
-            f"{target.peer}: connect: sent on to {where}, which is no place to publish to: {error}"
-        ) from None
-    if target.tls is not None and next_target.tls is None:
-        raise Rejected(f"{target.peer}: connect: sent on to {where}, from TLS to plain text")
-    _log.info("%s: sent on to %s", target.peer, next_target.endpoint)
-    tls = None if next_target.tls is None else target.tls or next_target.tls
-    return replace(next_target, tls=tls, credentials=target.credentials)
-
-
-def _split_key(path: str) -> tuple[str, str]:
-    """(app, key) of a path that holds both: the key is the last segment and the query."""
-    before, question_mark, query = path.partition("?")
-    app, _, key = before.rstrip("/").rpartition("/")
-    if not app or not key:
-        raise InvalidRequest("Could not parse url: rtmp without a streamKey needs an application and a key in the url")
-    return app, key + question_mark + query
 
 
 class RtmpLink(StreamLink):
@@ -255,6 +158,8 @@ class RtmpLink(StreamLink):
             while (event := self._connection.next_event()) is not None:
                 if isinstance(event, Acknowledged):
                     self._on_acknowledged(event.received_bytes)
+                elif isinstance(event, ReconnectRequest):
+                    self._on_reconnect_request(event.tc_url)
         except ProtocolError as error:
             raise _at(self._target.peer, error) from error
         if self.on_control is not None and (replies := self._connection.data_to_send()):
@@ -272,6 +177,16 @@ class RtmpLink(StreamLink):
 
     def stats(self) -> dict[str, int | float]:
         return super().stats() | {"acknowledged_bytes": self.acked_bytes}
+
+    def _on_reconnect_request(self, tc_url: str) -> None:
+        """Tell where to; a place that we do not go to changes nothing."""
+        try:
+            place = moved(self._target, tc_url)
+        except Rejected as error:
+            _log.warning("%s; stays", error)
+            return
+        if self.on_moved is not None:
+            self.on_moved(place)
 
     def _on_acknowledged(self, received_bytes: int) -> None:
         step = (received_bytes - self.acked_bytes) & 0xFFFFFFFF

@@ -26,6 +26,7 @@ from pushcast.rtmp.events import (
     Notice,
     Prepare,
     Publish,
+    ReconnectRequest,
     Started,
     StreamCreated,
     Unpublish,
@@ -64,13 +65,17 @@ _EXPECTED: Final = {
     State.STARTING: ("publish", "NetStream.Publish.Start"),
 }
 _MAX_WORDS = 300
+# What we can beyond RTMP 1.0: reconnect when asked.  E-RTMP v2, capsEx.
+CAPS_EX = 1.0
+RECONNECT_REQUEST = "NetConnection.Connect.ReconnectRequest"
+_MAX_URL_CHARS = 4096
 
 
 class ClientConnection(Connection):
     """``send`` takes Hello, Connect, Prepare, Publish and Unpublish.
 
-    ``next_event`` gives HandshakeDone, Connected, StreamCreated, Started, Acknowledged and Notice, and raises Rejected
-    when the server refuses.
+    ``next_event`` gives HandshakeDone, Connected, StreamCreated, Started, Acknowledged, Notice and ReconnectRequest,
+    and raises Rejected when the server refuses.
     """
 
     transitions = CLIENT_TRANSITIONS
@@ -89,8 +94,9 @@ class ClientConnection(Connection):
                 return self._handshake.hello()
             case Connect(app, tc_url):
                 self._secrets = tuple(_secrets_of_query(app)) + tuple(_secrets_of_query(tc_url))
-                answer = {"app": app, "type": "nonprivate", "flashVer": FLASH_VERSION, "tcUrl": tc_url}
-                return self._write(Command("connect", _CONNECT, answer))
+                asked: dict[str, amf0.Value] = {"app": app, "type": "nonprivate", "flashVer": FLASH_VERSION}
+                asked |= {"tcUrl": tc_url, "capsEx": CAPS_EX}
+                return self._write(Command("connect", _CONNECT, asked))
             case Prepare(key):
                 return self._prepare(key)
             case Publish(key, message_stream_id):
@@ -162,6 +168,9 @@ class ClientConnection(Connection):
             raise self._rejected(info)
         if code == "NetStream.Publish.Start" and self.state is State.STARTING:
             return Started()
+        if code == RECONNECT_REQUEST:
+            tc_url = info.get("tcUrl")
+            return ReconnectRequest(tc_url[:_MAX_URL_CHARS] if isinstance(tc_url, str) else "")
         return Notice(self._words(code), self._words(info.get("description")))
 
     def _rejected(self, info: Mapping[str, amf0.Value]) -> Rejected:

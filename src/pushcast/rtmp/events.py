@@ -115,6 +115,16 @@ class Notice:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReconnectRequest:
+    """Client receives: come to this URL without the stream, absolute or relative, or when it is empty here again.
+
+    E-RTMP v2, reconnect request.
+    """
+
+    tc_url: str = field(repr=False)
+
+
 Event: TypeAlias = (
     Hello
     | HandshakeDone
@@ -132,4 +142,5 @@ Event: TypeAlias = (
     | Media
     | Acknowledged
     | Notice
+    | ReconnectRequest
 )

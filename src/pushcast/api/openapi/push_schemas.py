@@ -139,6 +139,7 @@ PUSH = closed(
         "warnings": listed(text(), description="What is allowed and should be known of."),
         "connection": closed(
             {
+                "movedTo": text("Where it goes on, as the server asked."),
                 "tls": closed(
                     {
                         "version": text(examples=["TLSv1.3"]),
@@ -146,9 +147,9 @@ PUSH = closed(
                         "verifiedBy": {"enum": ["authorities and name", "fingerprint", "nothing"]},
                         "resumed": {"type": "boolean"},
                     }
-                )
+                ),
             },
-            ("tls",),
+            ("movedTo", "tls"),
         ),
         "overload": text("The destination takes less than the stream."),
         "health": {"enum": [health.value for health in Health], "description": "While it is `pushing`."},
