@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-broadcast bench-api \
+.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-broadcast bench-reliability bench-api \
     bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
 
 PYTHON := .venv/bin/python
@@ -72,6 +72,10 @@ bench-rtmps: .stamp/system-bench .stamp/build
 # A constant rate by the clock of its receiver, and large keyframes that are spread; fails when a line does not hold.
 bench-broadcast: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.broadcast
+
+# Pushes over bad paths, and docs/reliability.md from it; needs root, a quarter of an hour for each round.
+bench-reliability: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.reliability $(BENCH_ARGS)
 
 bench-ingest: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.ingest

@@ -18,6 +18,7 @@ PROGRAMS = {
     "raw_tcp": (("pace.c", "pace.h"), ""),
     "raw_srt": (("pace.c", "pace.h", "srt_callers.c", "srt_callers.h"), "srt"),
     "relay_srt": (("discard.c", "discard.h", "srt_callers.c", "srt_callers.h"), "srt"),
+    "relay_ip": (("discard.c", "discard.h"), ""),
     "discard_udp": (("discard.c", "discard.h"), ""),
     "discard_ports": (("discard.c", "discard.h"), ""),
     "discard_tcp": (("discard.c", "discard.h", "rtmp_answer.c", "rtmp_answer.h"), ""),

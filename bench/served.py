@@ -23,11 +23,12 @@ from bench.peers.processes import Machine, cpu_s
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH")]))
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
-from certificates import Certificates
+from certificates import Certificate, Certificates
 from serving import TOKEN, Served, free_port, port_bound, serving, until
 
 __all__ = [
     "TOKEN",
+    "Certificate",
     "Certificates",
     "Child",
     "Receiver",
@@ -130,11 +131,16 @@ class Child:
     """A bench's own process that says lines of JSON, each an ``event``."""
 
     def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def hear(self, event: str) -> dict[str, Any]:
         """The next line, which must be this event."""
@@ -161,8 +167,9 @@ def child(*command: str) -> Iterator[Child]:
     finally:
         running.process.kill()
         running.process.wait()
-        assert running.process.stdout is not None
-        running.process.stdout.close()
+        for pipe in (running.process.stdin, running.process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 class Receiver(NamedTuple):

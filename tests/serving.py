@@ -38,11 +38,13 @@ def until(what: str, condition: Callable[[], Any], deadline_s: float = DEADLINE_
     return answer
 
 
-def port_bound(port: int) -> bool:
-    """True when somebody listens on this TCP port or has bound this UDP port, over IPv4 or IPv6."""
+def port_bound(port: int, process: int | str = "self") -> bool:
+    """True when somebody listens on this TCP port or has bound this UDP port, over IPv4 or IPv6, in the network
+    namespace of a process.
+    """
     listening = "0A"
     for table, states in (("tcp", (listening,)), ("tcp6", (listening,)), ("udp", ("07",)), ("udp6", ("07",))):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+        for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *_ = line.split()
             if int(local.rpartition(":")[2], 16) == port and state in states:
                 return True

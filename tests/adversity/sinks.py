@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ ANSWER_S = 20.0
 
 
 class Sink:
-    """A running sink; ``port`` 0 takes a free one."""
+    """A running sink; ``port`` 0 takes a free one, ``inside`` is what the command begins with on another host."""
 
-    def __init__(self, protocol: str, *options: str, port: int = 0) -> None:
+    def __init__(
+        self, protocol: str, *options: str, host: str = "127.0.0.1", port: int = 0, inside: Sequence[str] = ()
+    ) -> None:
         self.protocol = protocol
-        command = [sys.executable, "-m", "pushcast", "sink", protocol, "--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", "pushcast", "sink", protocol, "--host", host, "--port", str(port)]
+        command = [*inside, *command]
         self.child = subprocess.Popen(
             [*command, "--json", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ}
         )

@@ -14,7 +14,7 @@ master_process off;
 worker_processes 1;
 error_log stderr info;
 pid {folder}/nginx.pid;
-events {{ worker_connections 64; }}
+events {{ worker_connections 1024; }}
 {before}
 rtmp {{ server {{ listen 127.0.0.1:{port}; application rec {{ live on; record all; record_path {folder}; }} }} }}
 """

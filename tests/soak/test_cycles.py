@@ -1,0 +1,137 @@
+"""A thousand starts and stops of each protocol leave nothing behind: no descriptor, no thread, no memory.
+
+Through the API of a whole server, to real receivers, fifty at once.  The first two hundred are not counted: they fill
+what is kept for the next ones (pools of threads, free lists, arenas of the C library).  Resident memory is read when
+the server has had a second of rest; a thousand cycles may add what the allocator's own arenas move by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adversity.sinks import Sink
+from certificates import Certificates
+from interop.nginx import nginx
+from serving import Served, free_port, make_clip, serving, until
+
+AT_ONCE = 50
+WARM_UP = 200
+CYCLES = 1000
+# Of a thousand cycles: 1 KiB each would be a leak of any object that a push has.
+MOST_BYTES = 1 << 20
+REST_S = 1.5
+BEFORE = """
+stream {{ server {{
+  listen 127.0.0.1:{secure} ssl; proxy_pass 127.0.0.1:{{port}};
+  ssl_certificate {cert}; ssl_certificate_key {key};
+}} }}
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the server's process has open and uses."""
+
+    descriptors: int
+    threads: int
+    resident_bytes: int
+
+    @classmethod
+    def of(cls, pid: int) -> Held:
+        process = Path(f"/proc/{pid}")
+        rollup = (process / "smaps_rollup").read_text()
+        dirty_kib = int(rollup.partition("Private_Dirty:")[2].split()[0])
+        return cls(len(list((process / "fd").iterdir())), len(list((process / "task").iterdir())), dirty_kib * 1024)
+
+
+@contextmanager
+def receiver(protocol: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """The members of a push to somebody who takes it."""
+    with ExitStack() as running:
+        if protocol in ("rtmp", "srt", "udp"):
+            sink = Sink(protocol)
+            running.callback(sink.kill)
+            word = "mpegts" if protocol == "udp" else protocol
+            path = "/in" if protocol == "rtmp" else ""
+            yield {"protocol": word, "url": f"{protocol}://127.0.0.1:{sink.port}{path}"}
+        elif protocol == "tcp":
+            yield {"protocol": "mpegts", "url": f"tcp://127.0.0.1:{running.enter_context(_reads_everything())}"}
+        else:
+            shown = Certificates(folder).issued("nginx")
+            secure = free_port()
+            before = BEFORE.format(secure=secure, cert=shown.cert, key=shown.key)
+            process, _ = nginx(folder / "nginx", before)
+            running.callback(process.stop)
+            tls = {"fingerprint": shown.fingerprint}
+            yield {"protocol": "rtmp", "url": f"rtmps://localhost:{secure}/rec", "tls": tls}
+
+
+@contextmanager
+def _reads_everything() -> Iterator[int]:
+    def read(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(1 << 16):
+                pass
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=read, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def cycle(served: Served, members: dict[str, Any], count: int, batch: str) -> None:
+    """So many pushes from start to gone; each has sent something."""
+    ids = [f"{batch}-{number}" for number in range(count)]
+    pushes = [{"id": each, "stream": {"name": "live"}, "streamKey": each, **members} for each in ids]
+    status, answer = served.call("POST", f"{Served.app}:startPushes", {"pushes": pushes})
+    assert status == 207, answer
+    until("all have sent", lambda: all(push["sentBytes"] > 0 for push in served.pushes()))
+    assert all(push["state"] == "pushing" for push in served.pushes())
+    status, answer = served.call("POST", f"{Served.app}:stopPushes", {"ids": ids})
+    assert status == 207, answer
+    until("all are gone", lambda: not served.pushes())
+
+
+@pytest.mark.parametrize("protocol", ["rtmp", "rtmps", "srt", "udp", "tcp"])
+def test_a_thousand_cycles_leave_nothing_behind(protocol: str, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4")
+    source = f'[[sources]]\nname = "live"\nurl = "{clip.as_uri()}?loop=1"\n'
+    with receiver(protocol, tmp_path) as members, serving(tmp_path, sources=source) as served:
+        served.until_stream()
+        for number in range(WARM_UP // AT_ONCE):
+            cycle(served, members, AT_ONCE, f"w{number}")
+        before = rested(served)
+        began = time.monotonic()
+        for number in range(CYCLES // AT_ONCE):
+            cycle(served, members, AT_ONCE, f"c{number}")
+        took_s = time.monotonic() - began
+        after = rested(served)
+    each_bytes = (after.resident_bytes - before.resident_bytes) / CYCLES
+    print(
+        f"\n{protocol}: {CYCLES} cycles in {took_s:.1f} s, descriptors {before.descriptors} to {after.descriptors},"
+        f" threads {before.threads} to {after.threads}, memory {before.resident_bytes / 2**20:.2f} to"
+        f" {after.resident_bytes / 2**20:.2f} MiB, {each_bytes:.0f} bytes a cycle"
+    )
+    assert after.descriptors <= before.descriptors
+    assert after.threads <= before.threads
+    assert after.resident_bytes - before.resident_bytes <= MOST_BYTES
+
+
+def rested(served: Served) -> Held:
+    """When links that were closed in the background are gone."""
+    time.sleep(REST_S)
+    return Held.of(served.process.pid)
