@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from live import LiveStream, engine, settings, until
 from rtmp_peer import SECRET, Script, Served, served
 
 from pushcast.egress.rtmp import RtmpProtocol, RtmpTarget
 from pushcast.errors import EngineError, InvalidRequest, Rejected, Retry, TlsError
+from pushcast.push import PushState
 from pushcast.rtmp.authentication import AuthenticationFailed, Credentials
 from pushcast.rtmp.events import Connect, Refuse
 
@@ -31,11 +33,13 @@ def b64(text: str) -> str:
 
 @dataclass
 class Adobe:
-    """The server's side: a salt for the user, a challenge for the connection; ``opaque`` where a server has one."""
+    """The server's side: a salt for the user, a challenge for the connection, and ``opaque``, each where a server has
+    one.  ``stale``: so many challenges are too old when their answer comes."""
 
     opaque: str = ""
     salt: str = "5alt=="
     challenge: str = "chAll3ng/"
+    stale: int = 0
     queries: list[str] = field(default_factory=list)
 
     def refusal(self, query: str, app: str) -> str | None:
@@ -47,19 +51,27 @@ class Adobe:
         if given.get("user") != USER:
             return "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=nosuchuser&opaque=x"
         if "response" not in given:
-            more = f"&opaque={self.opaque}" if self.opaque else ""
-            asked = f"?reason=needauth&user={USER}&salt={self.salt}&challenge={self.challenge}{more}"
-            return f"[ AccessManager.Reject ] : [ authmod=adobe ] : {asked}"
+            return self.question()
+        if self.stale:
+            self.stale -= 1
+            self.challenge += "+"
+            return self.question()
         secret = b64(USER + self.salt + PASSWORD)
         wanted = b64(secret + (self.opaque or self.challenge) + given["challenge"])
         if given["response"] != wanted or given.get("opaque", "") != self.opaque:
             return "[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=authfailed"
         return None
 
+    def question(self) -> str:
+        options = {"user": USER, "salt": self.salt, "challenge": self.challenge, "opaque": self.opaque}
+        asked = "".join(f"&{name}={value}" for name, value in options.items() if value)
+        return f"[ AccessManager.Reject ] : [ authmod=adobe ] : ?reason=needauth{asked}"
+
 
 @dataclass
 class Limelight:
     nonce: str = "n0nce"
+    stale: int = 0
     queries: list[str] = field(default_factory=list)
 
     def refusal(self, query: str, app: str) -> str | None:
@@ -69,8 +81,13 @@ class Limelight:
             return "[ code=403 need auth; authmod=llnw ]"
         if given.get("user") != USER:
             return "[ authmod=llnw ] : ?reason=nosuchuser"
+        if "response" in given and self.stale:
+            self.stale -= 1
+            self.nonce += "+"
+            del given["response"]
         if "response" not in given:
-            return f"[ authmod=llnw ] : ?reason=needauth&user={USER}&nonce={self.nonce}"
+            asked = f"&nonce={self.nonce}" if self.nonce else ""
+            return f"[ authmod=llnw ] : ?reason=needauth&user={USER}{asked}"
         path = app if "/" in app else f"{app}/_definst_"
         h1, h2 = (md5(text).hexdigest() for text in (f"{USER}:live:{PASSWORD}", f"publish:/{path}"))
         wanted = md5(f"{h1}:{self.nonce}:{given['nc']}:{given['cnonce']}:auth:{h2}").hexdigest()
@@ -102,14 +119,87 @@ def to(target: RtmpTarget, user_info: str = "", app: str = "app") -> RtmpTarget:
     return RtmpProtocol().parse(f"rtmp://{f'{user_info}@' if user_info else ''}127.0.0.1:{target.port}/{app}", SECRET)
 
 
+SERVERS: dict[str, Callable[[], Adobe | Limelight]] = {
+    "adobe": Adobe,
+    "adobe, opaque": lambda: Adobe(opaque="0paqu3="),
+    "adobe, no salt": lambda: Adobe(salt=""),
+    "adobe, no challenge": lambda: Adobe(challenge=""),
+    "adobe, opaque and no challenge": lambda: Adobe(challenge="", opaque="0paqu3="),
+    "adobe, neither": lambda: Adobe(salt="", challenge=""),
+    "llnw": Limelight,
+    "llnw, no nonce": lambda: Limelight(nonce=""),
+}
+
+
 @pytest.mark.parametrize("app", ["app", "app/instance"])
-@pytest.mark.parametrize("server", [Adobe(), Adobe(opaque="0paqu3="), Limelight()], ids=["adobe", "opaque", "llnw"])
-async def test_a_user_that_the_server_knows(server: Adobe | Limelight, app: str) -> None:
-    server.queries.clear()
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_user_that_the_server_knows(kind: str, app: str) -> None:
+    server = SERVERS[kind]()
     async with served(guarded(server.refusal)) as target:
         link = await RtmpProtocol().connect(to(target, IN_URL, app), 0)
         await link.close()
-    assert [query.partition("&")[0] for query in server.queries] == ["", *[server.queries[1].partition("&")[0]] * 2]
+    mode = f"authmod={kind.partition(',')[0]}"
+    assert [query.partition("&")[0] for query in server.queries] == ["", mode, mode]
+
+
+@pytest.mark.parametrize("kind", [Adobe, Limelight])
+async def test_a_challenge_that_became_too_old_is_followed_by_another(kind: type[Adobe | Limelight]) -> None:
+    server = kind(stale=1)
+    async with served(guarded(server.refusal)) as target:
+        link = await RtmpProtocol().connect(to(target, IN_URL), 0)
+        await link.close()
+    assert len(server.queries) == 4
+
+
+@pytest.mark.parametrize("kind", [Adobe, Limelight])
+async def test_challenges_without_end_are_left(kind: type[Adobe | Limelight]) -> None:
+    server = kind(stale=1000)
+    async with served(guarded(server.refusal)) as target:
+        with pytest.raises(AuthenticationFailed, match=r"connect: .*: it takes no answer and asks again$"):
+            await RtmpProtocol().connect(to(target, IN_URL), 0)
+    assert len(server.queries) == 4
+
+
+async def test_a_push_with_a_wrong_password_waits_for_another_one() -> None:
+    server = Adobe()
+    async with served(guarded(server.refusal)) as target, engine() as world:
+        live = LiveStream(world.registry)
+        live.up()
+        live.feed()
+        url = f"rtmp://{USER}:wr0ng@127.0.0.1:{target.port}/app"
+        push = world.scheduler.start(settings("p", url, key=SECRET))
+        await until(lambda: push.state is PushState.ERROR)
+        assert push.last_error is not None
+        assert push.last_error.code == "authentication"
+        assert push.last_error.reason.endswith("the password is wrong")
+        assert "wr0ng" not in push.last_error.reason
+        await until(lambda: push.retry_count == 1)
+        assert push.next_retry_time == 0.0, "it is not tried again by itself"
+    assert len(server.queries) == 3
+
+
+async def test_another_server_asks_anew() -> None:
+    """The user that one server wants is told to the one that it sends us to, in rounds of its own."""
+    there, here = Limelight(), Adobe()
+
+    async with served(guarded(there.refusal)) as elsewhere:
+
+        async def entrance(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peer = Served(reader, writer)
+            asked = await peer.event(Connect)
+            assert isinstance(asked, Connect)
+            words = here.refusal(asked.app.partition("?")[2], "app")
+            away = {"code": 302.0, "redirect": f"rtmp://127.0.0.1:{elsewhere.port}/app"}
+            refusal = (
+                peer.refuse_with(REJECTED, away) if words is None else peer.connection.send(Refuse(REJECTED, words))
+            )
+            writer.write(refusal)
+            await reader.read(-1)
+
+        async with served(entrance) as target:
+            link = await RtmpProtocol().connect(to(target, IN_URL), 0)
+            await link.close()
+    assert (len(here.queries), len(there.queries)) == (3, 3)
 
 
 @pytest.mark.parametrize("server", [Adobe(), Limelight()], ids=["adobe", "llnw"])

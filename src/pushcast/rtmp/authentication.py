@@ -5,7 +5,8 @@ connection of its own, whose application and tcUrl carry what the server asked f
 
 1. nothing -> ``authmod=adobe`` (or ``llnw``) in the refusal
 2. authmod and user -> ``?reason=needauth`` with a challenge
-3. the answer to the challenge -> accepted, or ``?reason=authfailed`` and the like, which is final
+3. the answer to the challenge -> accepted, or ``?reason=authfailed`` and the like, which is final; or
+   ``?reason=needauth`` with another challenge, as the first one was too old by then: that is answered too, once
 
 The password itself never travels.
 """
@@ -22,9 +23,16 @@ from dataclasses import dataclass, field
 from pushcast.errors import Rejected, Retry
 
 MAX_WORD_CHARS = 512
+# To challenges of one connect.  Servers lock users out whose answers are wrong again and again.
+MAX_ANSWERS = 2
 
 _MODE = re.compile(r"authmod=(adobe|llnw)\b")
 _REASON = re.compile(r"\?reason=([A-Za-z]+)((?:&[^&\s\]]*)*)")
+_REFUSALS = {
+    "authfailed": "the password is wrong",
+    "nosuchuser": "it knows no such user",
+    "needauth": "it takes no answer and asks again",
+}
 
 
 class AuthenticationFailed(Rejected):
@@ -50,6 +58,7 @@ class Authentication:
         self._credentials = credentials
         self._random = random
         self._mode = ""
+        self._answered: list[dict[str, str]] = []
 
     def go_on(self, app: str, words: str) -> bool:
         """Whether the words of a refusal ask for another round; ``query`` is what that says.
@@ -67,12 +76,13 @@ class Authentication:
             self._mode = mode[1]
             self.query = f"authmod={self._mode}&user={self._credentials.user}"
             return True
-        if reason is not None and reason[1] == "needauth" and self._mode and "response=" not in self.query:
-            self.query = self._answer(app, _options(reason[2]))
+        asked = _options(reason[2]) if reason is not None and reason[1] == "needauth" else None
+        if asked is not None and self._mode and asked not in self._answered and len(self._answered) < MAX_ANSWERS:
+            self._answered.append(asked)
+            self.query = self._answer(app, asked)
             return True
         why = reason[1] if reason is not None else "authfailed"
-        text = {"authfailed": "the password is wrong", "nosuchuser": "it knows no such user"}.get(why, why[:40])
-        raise AuthenticationFailed(f"connect: the server refuses user and password: {text}")
+        raise AuthenticationFailed(f"connect: the server refuses user and password: {_REFUSALS.get(why, why[:40])}")
 
     def _answer(self, app: str, asked: dict[str, str]) -> str:
         assert self._credentials is not None

@@ -32,7 +32,7 @@ from pushcast.rtmp.events import (
     Unpublish,
 )
 from pushcast.rtmp.handshake import ClientHandshake
-from pushcast.rtmp.messages import Command
+from pushcast.rtmp.messages import Command, Type
 
 # Old servers look for the FMLE prefix before they let anybody publish.
 FLASH_VERSION = "FMLE/3.0 (compatible; pushcast)"
@@ -69,6 +69,7 @@ _MAX_WORDS = 300
 CAPS_EX = 1.0
 RECONNECT_REQUEST = "NetConnection.Connect.ReconnectRequest"
 _MAX_URL_CHARS = 4096
+_ANSWERS: Final = tuple(amf0.encode(name) for name in ("_result", "_error", "onStatus"))
 
 
 class ClientConnection(Connection):
@@ -124,6 +125,13 @@ class ClientConnection(Connection):
             )
         )
 
+    def _on_message(self, message: Message) -> Event | None:
+        # Only answers are decoded: onBWDone, onFCPublish and the like ask for nothing, and may hold what AMF0 does not.
+        is_command = message.type in (Type.COMMAND, Type.COMMAND_AMF3)
+        if is_command and not message.payload.lstrip(b"\0").startswith(_ANSWERS):
+            return None
+        return super()._on_message(message)
+
     def _on_media(self, message: Message) -> Event | None:
         return None
 
@@ -131,15 +139,11 @@ class ClientConnection(Connection):
         return None
 
     def _on_command(self, command: Command, message_stream_id: int) -> Event | None:
-        match command.name:
-            case "_result":
-                return self._on_result(command)
-            case "_error":
-                return self._on_error(command)
-            case "onStatus":
-                return self._on_status(_info(command))
-            case _:
-                return None  # onBWDone, onFCPublish and the like ask for nothing
+        if command.name == "_result":
+            return self._on_result(command)
+        if command.name == "_error":
+            return self._on_error(command)
+        return self._on_status(_info(command))
 
     def _on_result(self, command: Command) -> Event | None:
         if self.state is State.CONNECTING and command.transaction_id == _CONNECT:

@@ -211,7 +211,7 @@ class Connection:
                 self._window_bytes = max(size, 1)
             case messages.SetPeerBandwidth(size):
                 self._announce_window(size)
-            case messages.UserControl(UserEvent.PING_REQUEST, data):
+            case messages.UserControl(UserEvent.PING_REQUEST, data) if len(data) >= 4:
                 self._reply(messages.UserControl(UserEvent.PING_RESPONSE, data[:4]))
             case _:
                 pass  # Set Chunk Size and Abort have done their work in the reader; the rest is not for us
