@@ -16,7 +16,7 @@ EXT_SOURCES := $(wildcard ext/pushcast/*) setup.py
 # Tests of an extension carry its name; these run with the address sanitizer too.
 EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_sink.py)
 # These have several threads in them, and run with the thread sanitizer.
-THREAD_TESTS := tests/races $(patsubst %,tests/test_%.py,sender fanout intake srtconnector srttransport)
+THREAD_TESTS := tests/races $(patsubst %,tests/test_%.py,sender fanout intake srtconnector srttransport tls)
 
 demo: .stamp/build
 	$(PYTHON) -m pushcast demo $(if $(SECONDS),--seconds $(SECONDS))

@@ -1,14 +1,17 @@
 """Everything that Python may do to sender threads, in any order, while they send: attach, control bytes, detach,
-counters, rings that are lapped and that end, peers that stall and that go, and a stop with all of that under way."""
+counters, rings that are lapped and that end, peers that stall and that go, and a stop with all of that under way.  What
+TLS peers say is read beside."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import time
 from collections.abc import Callable
 
 import pytest
+from certificates import Certificates
 from live import LiveStream
 
 from pushcast.media import Container, FeedKey
@@ -18,10 +21,13 @@ from pushcast.selfcheck import SelfCheck
 from pushcast.sender import TABLE, Destination
 from pushcast.source import Clock
 from pushcast.stream import Registry
+from pushcast.tls import TlsConnection
+from pushcast.tlscontext import TlsContext
 from pushcast.transport import Transport
 from pushcast.tsoptions import TsOptions
 from races.fleet import Fleet
 from races.peers import Reader, tcp_pair, udp_pair
+from races.tls_peers import tls_connect, tls_server
 
 KEY = 1
 SPAN_TICKS = 360
@@ -40,12 +46,16 @@ FEEDS = (
 class Storm:
     """One thread of Python that does the next thing at random; the far ends it made close with it."""
 
-    def __init__(self, fleet: Fleet, reader: Reader, seed: int) -> None:
+    def __init__(self, fleet: Fleet, reader: Reader, tls_port: int, seed: int) -> None:
         self.fleet = fleet
         self.reader = reader
         self.rng = random.Random(seed)
         self.transports: dict[Destination, Transport] = {}
         self.far: dict[Destination, socket.socket] = {}
+        self.tls_port = tls_port
+        self.tls_context = TlsContext(verify=False)
+        self.tls: dict[Destination, TlsConnection] = {}
+        self.heard_bytes = 0
         self.done = 0
         self.live = LiveStream(Registry({"v": ("a",)}, Clock()))
         self.live.up()
@@ -74,12 +84,16 @@ class Storm:
         return self.rng.choice(self.rings), Muxer()
 
     def attach(self) -> None:
-        kind = self.rng.choice(("gso", "each", "rtp", "read", "stuck"))
-        if kind in ("gso", "each", "rtp"):
-            transport, far = udp_pair(gso=kind != "each", rtp=kind == "rtp")
-        else:
+        transport: Transport
+        connection = far = None
+        kind = self.rng.choice(("gso", "each", "rtp", "read", "stuck", "tls", "tls"))
+        if kind == "tls":
+            transport, connection = tls_connect(self.tls_port, self.tls_context)
+        elif kind in ("read", "stuck"):
             transport, far = tcp_pair(4096 if kind == "stuck" else None)
-        if kind == "read":
+        else:
+            transport, far = udp_pair(gso=kind != "each", rtp=kind == "rtp")
+        if kind == "read" and far is not None:
             self.reader.watch(far)
         ring, muxer = self.pick_ring()
         made = self.fleet.attach(
@@ -93,7 +107,10 @@ class Storm:
             pace=self.rng.choice((None, None, None, 0, RATE)),
         )
         self.transports[made] = transport
-        self.far[made] = far
+        if far is not None:
+            self.far[made] = far
+        if connection is not None:
+            self.tls[made] = connection
 
     def anyone(self, act: Callable[[Destination], None]) -> None:
         if self.fleet.sender_of:
@@ -120,6 +137,12 @@ class Storm:
             check.look(self.looked_ns)
         assert all(sender.statistics()["busy_permille"] <= 1000 for sender in self.fleet.senders)
 
+    def hear(self, connection: TlsConnection) -> None:
+        """As the event loop does, until nothing has come; a lost connection is the sender's to notice."""
+        with contextlib.suppress(OSError):
+            while data := connection.receive():
+                self.heard_bytes += len(data)
+
     def hang_up(self, destination: Destination) -> None:
         """The peer goes."""
         if destination in self.far and self.far[destination] not in self.reader.received:
@@ -132,7 +155,11 @@ class Storm:
     def step(self) -> None:
         self.write()
         self.fleet.look(self.rng.choice((0.0, 0.0, 0.001, 0.004)))
+        for connection in self.tls.values():
+            self.hear(connection)
         for destination in self.fleet.released:
+            if (over := self.tls.pop(destination, None)) is not None:
+                over.close_notify()
             self.transports.pop(destination).close()
             if destination in self.far and self.far[destination] not in self.reader.received:
                 self.far.pop(destination).close()
@@ -163,9 +190,9 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_anything_at_any_time(seed: int) -> None:
-    with Reader() as reader, Fleet(3) as fleet:
-        storm = Storm(fleet, reader, seed)
+def test_anything_at_any_time(seed: int, certificates: Certificates) -> None:
+    with tls_server(certificates.issued("good")) as port, Reader() as reader, Fleet(3) as fleet:
+        storm = Storm(fleet, reader, port, seed)
         end = time.monotonic() + RUN_S
         while time.monotonic() < end:
             storm.step()
@@ -173,4 +200,5 @@ def test_anything_at_any_time(seed: int) -> None:
     storm.close()
     assert attached > 0, "the threads were stopped with nothing attached"
     assert storm.done > 20
+    assert storm.heard_bytes > 0, "nothing was read beside a send"
     assert not fleet.sender_of, "a stopped sender still has destinations"
