@@ -58,7 +58,7 @@ EXTENSION_LAYERS = [
     ["flvinput"],
 ]
 PYTHON_LAYERS = [
-    ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places"],
+    ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places", "heap"],
     ["log", "media", "psi", "login_limit", "retry"],
     ["destinations"],
     ["config_sentence"],

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from pushcast import __version__, garbage
+from pushcast import __version__, garbage, heap
 from pushcast.access import configured_access
 from pushcast.access_token import obtain_access_token
 from pushcast.api import Api
@@ -63,6 +63,7 @@ async def serve(config: Config) -> None:
     stop = _stop_on_signals()
     _raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_S)
+    heap.return_large_blocks()
     enforce(DestinationPolicy(config.destinations.allow, config.destinations.deny))
     token = obtain_access_token(config.api.access_token, config.state.path)
     registry = Registry({vhost.name: [app.name for app in vhost.apps] for vhost in config.vhosts}, Clock())
