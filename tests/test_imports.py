@@ -68,7 +68,7 @@ PYTHON_LAYERS = [
     ["rtmp"],
     ["stream"],
     ["ingest", "egress"],
-    ["backups", "health"],
+    ["backups", "health", "presets"],
     ["settings"],
     ["connect"],
     ["session"],

@@ -26,16 +26,18 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from pushcast.connect import close_in_time, connect_in_time, connect_unless, take_feed
+from pushcast.connect import close_in_time, connect_in_time, connect_unless, feed_key, take_feed
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
     EngineError,
     LocalProtocolError,
+    MediaError,
 )
 from pushcast.health import Condition, Health
 from pushcast.log import Prefixed, logger, printable
 from pushcast.places import Places
+from pushcast.presets import advice
 from pushcast.session import Following, Session
 from pushcast.settings import PushSettings
 from pushcast.store import NO_TOTALS, Totals
@@ -136,6 +138,7 @@ class Push:
         "_finished_time_ms",
         "_interruption",
         "created_time",
+        "find_stream",
         "finish_time",
         "gave_up",
         "halt",
@@ -165,6 +168,7 @@ class Push:
         self.start_time = 0.0
         self.finish_time = 0.0
         self.sequence = before.totals.sequence
+        self.find_stream: Callable[[], Stream | None] | None = None  # the live one; of those whose advice depends on it
         self.on_move: MoveListener | None = None
         self.on_condition: ConditionListener | None = None
         self.on_backup = 0  # which of the backups it goes to, from 1; 0: to the first destination
@@ -296,6 +300,17 @@ class Push:
             self.log.log(level, "%s", f"{found.health}: {found.reason}".removesuffix(": "))
             if self.on_condition is not None:
                 self.on_condition(self, before, found)
+
+    def advice(self) -> tuple[str, ...]:
+        """What its service would have otherwise of the stream that is live, a sentence each."""
+        stream = self.find_stream() if self.find_stream is not None else None
+        if stream is None or not self.settings.preset:
+            return ()
+        try:
+            tracks = feed_key(self.settings, stream).track_ids
+        except MediaError:
+            return ()  # its own error says so
+        return tuple(advice(self.settings.preset, stream, tracks))
 
     def pushing_s(self) -> float:
         """How long it has been pushing, in all sessions."""

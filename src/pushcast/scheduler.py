@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from functools import partial
 
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import Conflict, EngineError, NotFound, Retry
@@ -79,6 +80,7 @@ class Scheduler:
         push = pushes[settings.id] = Push(settings, before)
         push.on_move = self._on_move
         push.on_condition = self._on_condition
+        self._note_preset(push)
         self._by_stream.setdefault(settings.stream, set()).add(push)
         self._timetable.enter(push)
         self._wake(push)
@@ -126,6 +128,7 @@ class Scheduler:
         """Go on with other settings of the same push; a session that runs is begun anew with them."""
         push.settings = settings
         push.on_backup = 0
+        self._note_preset(push)
         self._timetable.enter(push)
         self.restart(push)
         self._wake(push)
@@ -164,6 +167,10 @@ class Scheduler:
         if late:
             _log.warning("%d pushes were cut off: they did not end within %g s", len(late), CLOSE_DEADLINE_S)
             await asyncio.wait(late)
+
+    def _note_preset(self, push: Push) -> None:
+        """Those with a service are told of their stream; the thousands without one hold nothing for it."""
+        push.find_stream = partial(self._registry.get, *push.settings.stream) if push.settings.preset else None
 
     def _wake(self, push: Push) -> None:
         """Give a push whose stream is live its task; a task that still runs looks for the stream itself."""

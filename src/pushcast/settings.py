@@ -17,6 +17,7 @@ from pushcast.backups import Backup, read_backups, read_destination, read_fail_b
 from pushcast.egress import PROTOCOLS, Target
 from pushcast.egress.link import NO_OPTIONS
 from pushcast.errors import InvalidRequest
+from pushcast.presets import read_preset
 from pushcast.retry import DEFAULT as DEFAULT_RETRY
 from pushcast.retry import RetryPolicy, read_retry
 from pushcast.stream import Name
@@ -51,6 +52,7 @@ class PushSettings:
     variant_names: tuple[str, ...] = ()
     track_ids: tuple[int, ...] = ()
     is_config: bool = False
+    preset: str = ""  # the service that it goes to
     start_at: float = 0.0  # seconds since the epoch, 0: at once
     stop_at: float = 0.0  # 0: never
     max_duration_s: float = 0.0  # of pushing, 0: without end
@@ -80,6 +82,8 @@ class PushSettings:
             "streamKey": self.stream_key,
         }
         found |= self.options
+        if self.preset:
+            found["preset"] = self.preset
         times = {"startAt": self.start_at, "stopAt": self.stop_at, "maxDuration": self.max_duration_s}
         found |= {name: value for name, value in times.items() if value}
         if self.backups:
@@ -107,6 +111,7 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
 
     Members of a wrong type count as absent and unknown ones are ignored.  :raises InvalidRequest: with the API's text.
     """
+    preset, request = read_preset(request)
     stream = request.get("stream")
     stream = stream if isinstance(stream, dict) else {}
     word = text_member(request, "protocol").strip().lower()
@@ -131,6 +136,7 @@ def read_settings(vhost: str, app: str, request: Mapping[str, Any], *, is_config
         variant_names=_names(stream.get("variantNames")),
         track_ids=_ids(stream.get("trackIds")) or _ids(stream.get("tracks")),
         is_config=is_config,
+        preset=preset,
         start_at=_time(request, "startAt"),
         stop_at=_time(request, "stopAt"),
         max_duration_s=_duration_s(request, "maxDuration"),

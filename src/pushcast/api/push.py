@@ -19,6 +19,7 @@ from pushcast.api.times import iso_time
 from pushcast.desired import Desired
 from pushcast.errors import Conflict, NotFound
 from pushcast.log import MASKED, redact
+from pushcast.presets import without_filled
 from pushcast.push import Halt, Push
 from pushcast.settings import PushSettings, read_settings, require, text_member
 
@@ -47,6 +48,8 @@ async def update_push(desired: Desired, vhost: str, app: str, body: Json) -> Pus
     stream = stream if isinstance(stream, dict) else {}
     if text_member(stream, "name") not in ("", push.settings.stream_name):
         raise Conflict(f"The stream of a push cannot be changed: [{vhost}/{app}/{push.settings.id}]")
+    if asked.get("preset") is not None:
+        kept = without_filled(kept)
     await desired.replace(push, read_settings(vhost, app, {**kept, **asked, "stream": {**kept["stream"], **stream}}))
     return push
 
@@ -151,7 +154,9 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
             shown["activeBackup"] = push.on_backup
     if settings.options:
         shown |= _shown_options(settings, reveal=reveal)
-    if warnings := settings.target.warnings:
+    if settings.preset:
+        shown["preset"] = settings.preset
+    if warnings := (*settings.target.warnings, *push.advice()):
         shown["warnings"] = warnings
     if push.last_error is not None:
         error = push.last_error

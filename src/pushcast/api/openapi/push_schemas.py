@@ -7,6 +7,7 @@ from pushcast.egress.srt_members import MEMBERS
 from pushcast.egress.ts_members import MEMBERS as TS_MEMBERS
 from pushcast.egress.ts_members import PACINGS
 from pushcast.health import Health
+from pushcast.presets import PRESETS
 from pushcast.push import Halt, PushState
 
 _MOMENT = {
@@ -74,6 +75,11 @@ _TS_ASKED = {
     "description": "For `mpegts` and `srt`: how the transport stream is made.",
 }
 
+_PRESET = {
+    "enum": list(PRESETS),
+    "description": "A service: fills in protocol and url where they are not given, warns of what it would not have.",
+}
+
 PUSH_ASKED = {
     "id": text("Unique in its application.", minLength=1, examples=["platform"]),
     "stream": _STREAM_ASKED,
@@ -85,6 +91,7 @@ PUSH_ASKED = {
         examples=["rtmp://live.example.net/app"],
     ),
     "streamKey": text("RTMP alone; the others ignore it.", examples=["0000-1111"]),
+    "preset": _PRESET,
     "tls": {**_TLS_ASKED, "description": "For `rtmps://` alone."},
     "srtOptions": _SRT_ASKED,
     "mpegtsOptions": _TS_ASKED,
@@ -98,7 +105,8 @@ PUSH_ASKED = {
     "delayMs": _DELAY,
     "holdMs": _HOLD,
 }
-PUSH_NEEDS = ("id", "stream", "protocol", "url")
+# Protocol and url too, unless a preset fills them in.
+PUSH_NEEDS = ("id", "stream")
 
 _STATE = {"type": "string", "enum": [state.value for state in PushState]}
 
@@ -136,6 +144,7 @@ PUSH = closed(
         "tls": _TLS_ASKED,
         "srtOptions": _SRT_ASKED,
         "mpegtsOptions": _TS_ASKED,
+        "preset": _PRESET,
         "warnings": listed(text(), description="What is allowed and should be known of."),
         "connection": closed(
             {
@@ -191,6 +200,7 @@ PUSH = closed(
         "tls",
         "srtOptions",
         "mpegtsOptions",
+        "preset",
         "warnings",
         "connection",
         "overload",
