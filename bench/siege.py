@@ -3,8 +3,8 @@
 A server plays one stream to RTMP, UDP and SRT receivers, and meanwhile, one after another: requests of 10 MB, bodies
 that come a byte at a time, 1,000 connections that say nothing, and 10,000 logins with a wrong token.
 
-The stream has 50 frames a second, so that there is something for every turn: with 25, less than a datagram waits two
-turns for more, and receivers see 60 ms between datagrams without any attack.
+The stream has 50 frames a second, so that there is something for every turn: with 25, less than a datagram waits a
+turn for more, and receivers see 40 ms between datagrams without any attack.
 
 Lines: the longest gap of any receiver is at most three turns (20 ms for UDP and SRT, 40 ms for TCP), the median of all
 rounds.

@@ -22,9 +22,11 @@ from bench.lines import Results
 from bench.reliability.network import leave_the_machine
 from bench.reliability.page import page
 from bench.reliability.run import measure
-from bench.reliability.troubles import TROUBLES
-from bench.reliability.verdict import Run, lines
+from bench.reliability.troubles import TROUBLES, Trouble
+from bench.reliability.verdict import Run, lines, of_others
 
+# Beside a gap that is too long the machine may have been busy: then the median of this run and so many more counts.
+AGAIN = 2
 PAGE = ROOT / "docs" / "reliability.md"
 
 
@@ -45,19 +47,27 @@ def main() -> None:
     except PermissionError as error:
         parser.error(str(error))
     results = Results("reliability", options.output, rounds=options.rounds, others=options.others)
+    chosen = [trouble for trouble in TROUBLES if not options.only or trouble.name in options.only]
     for number in range(options.rounds):
-        for trouble in TROUBLES:
-            if options.only and trouble.name not in options.only:
-                continue
-            began_s = time.monotonic()
-            run = measure(trouble, options.others)
-            results.add({"round": number, "took_s": round(time.monotonic() - began_s, 1), **run})
-            print(f"{trouble.name}, {time.monotonic() - began_s:.0f} s: {_said(run)}", flush=True)
+        for trouble in chosen:
+            first = _measured(results, number, trouble, options.others)
+            if not all(line.holds for line in of_others(trouble, [first])):
+                for _ in range(AGAIN):
+                    _measured(results, number, trouble, options.others)
     try:
         results.finish(lines(results.all["runs"]))
     finally:
         if options.output is None and not options.only:
             write_page(results.path)
+
+
+def _measured(results: Results, number: int, trouble: Trouble, others: int) -> Run:
+    began_s = time.monotonic()
+    run = measure(trouble, others)
+    took_s = time.monotonic() - began_s
+    results.add({"round": number, "took_s": round(took_s, 1), **run})
+    print(f"{trouble.name}, {took_s:.0f} s: {_said(run)}", flush=True)
+    return run
 
 
 def write_page(results: Path) -> None:

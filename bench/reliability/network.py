@@ -102,7 +102,7 @@ class Path:
         self._gateway = f"10.82.{number}.1"
         self._router = router
         self._relay = relay
-        self._running = running
+        self._has_host = False
         self._host = ExitStack()
         running.push(self._host)
 
@@ -113,10 +113,12 @@ class Path:
 
     def new_host(self) -> Host:
         """A host that knows nothing, in the place of the one that was there and is gone with all that ran on it."""
-        self._host.close()
+        if self._has_host:
+            # The kernel takes a namespace down in its own time; its device must be gone before the next one comes.
+            self._router(f"ip link delete {self.device}")
+            self._host.close()
         far = self._host.enter_context(host())
-        # The kernel takes a namespace down in its own time; its device must be gone before the next one comes.
-        self._host.callback(self._router, f"ip link delete {self.device}")
+        self._has_host = True
         self._router(f"ip link add {self.device} type veth peer name eth0 netns {far.holder.pid}")
         self._router(f"ip address add {self._gateway}/24 dev {self.device}")
         self._router(f"ip link set {self.device} up")

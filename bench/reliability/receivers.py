@@ -18,7 +18,11 @@ from bench.reliability.network import Host, Network
 from bench.reliability.network import Path as NetworkPath
 from bench.served import Certificate, Certificates, port_bound, until
 
-PORTS = {"rtmp": 1935, "rtmps": 443, "srt": 9000, "udp": 1234}
+PORTS = {"rtmp": 1935, "rtmps": 443, "srt": 9000, "srt-patient": 9000, "udp": 1234}
+# What ``pushcast sink`` calls them.
+SINKS = {"rtmp": "rtmp", "rtmps": "rtmp", "srt": "srt", "srt-patient": "srt", "udp": "udp"}
+# Of the path: the latency that SRT pushes ask for, so many times as long as a packet and an answer take.
+ROUND_TRIPS = {"srt": 4, "srt-patient": 12}
 KEY = "a-key-of-the-bench"
 NGINX = """
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -79,8 +83,8 @@ class Receiver:
 
     def begin(self) -> None:
         """Listen."""
-        plain = "rtmp" if self._protocol == "rtmps" else self._protocol
-        self._sink = Sink(plain, host="0.0.0.0", port=PORTS[plain], inside=self._host.inside)
+        kind = SINKS[self._protocol]
+        self._sink = Sink(kind, host="0.0.0.0", port=PORTS[kind], inside=self._host.inside)
         self._programs.callback(self._sink.kill)
         if self._protocol == "rtmps":
             self._programs.enter_context(_nginx(self._host, self._shown, self._folder))
@@ -99,21 +103,21 @@ class Receiver:
         self._sink = None
         self._programs.close()
 
+    def close(self) -> None:
+        self._programs.close()
+
     def received(self) -> Received:
         return Received.of(self._before + (self._sink.rows() if self._sink is not None else []))
 
-    def push(self, latency_ms: int) -> dict[str, Any]:
+    def push(self, round_trip_ms: float) -> dict[str, Any]:
         """The members of a push that goes there."""
         where = f"{self._path.address}:{PORTS[self._protocol]}"
         match self._protocol:
             case "udp":
                 return {"protocol": "mpegts", "url": f"udp://{where}"}
-            case "srt":
-                return {
-                    "protocol": "srt",
-                    "url": f"srt://{where}",
-                    "srtOptions": {"latencyMs": latency_ms},
-                }
+            case "srt" | "srt-patient":
+                latency_ms = round(ROUND_TRIPS[self._protocol] * round_trip_ms)
+                return {"protocol": "srt", "url": f"srt://{where}", "srtOptions": {"latencyMs": latency_ms}}
             case "rtmps":
                 authority = self._certificates.authority.cert.read_text()
                 return {"protocol": "rtmp", "url": f"rtmps://{where}/in", "streamKey": KEY, "tls": {"ca": authority}}
@@ -132,7 +136,7 @@ def receivers(network: Network, folder: Path) -> Iterator[dict[str, Receiver]]:
         made = {}
         for protocol, path in network.paths.items():
             made[protocol] = Receiver(protocol, path, folder)
-            running.callback(made[protocol].vanish)
+            running.callback(made[protocol].close)
         yield made
 
 

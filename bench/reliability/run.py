@@ -23,14 +23,14 @@ from bench.peers.sinks import Sink as Discard
 from bench.peers.sinks import sink as discard
 from bench.reliability import watch
 from bench.reliability.network import network
-from bench.reliability.receivers import KEY, Received, receivers
+from bench.reliability.receivers import KEY, PORTS, SINKS, Received, receivers
 from bench.reliability.troubles import Scene, Trouble
 from bench.reliability.watch import Sample
 from bench.served import QUIET, WORDS, Served, serving, until
 
-PROTOCOLS = ("rtmp", "rtmps", "srt", "udp")
+PROTOCOLS = tuple(PORTS)
 # Whose bytes are the same: of a stream all RTMP pushes get one feed, and all of MPEG-TS another one.
-REFERENCES = {"rtmp": "rtmp", "rtmps": "rtmp", "srt": "udp", "udp": "udp"}
+REFERENCES = {name: "rtmp" if kind == "rtmp" else "udp" for name, kind in SINKS.items()}
 FRAMES_PER_S = 50  # there is something for every tick: see bench/siege.py
 SETTLE_S = 2.0
 LOOK_S = 0.05
@@ -139,7 +139,7 @@ def _pushing(trouble: Trouble, others: int) -> Iterator[tuple[Served, Scene, dic
         discards = {name: running.enter_context(discard(name, count, plain=False)) for name, count in counts.items()}
         served = running.enter_context(serving(folder, extra=QUIET, sources=f'[pull]\nfiles_below = "{clip.parent}"\n'))
         pushes = [
-            *({"id": name, **each.push(trouble.srt_latency_ms)} for name, each in scene.receivers.items()),
+            *({"id": name, **each.push(trouble.round_trip_ms)} for name, each in scene.receivers.items()),
             *(_beside(f"reference-{name}", name, each.port) for name, each in references.items()),
             *(
                 _beside(f"{name}-{number}", name, each.ports[number % len(each.ports)])

@@ -54,7 +54,7 @@ class Trouble:
     """It begins with its first step and ends with its last one.
 
     ``told_s`` from its beginning, ``healed_s`` from its end: what is allowed.  ``round_trip_ms`` is that of the path
-    meanwhile; SRT pushes get four times as much for repairs.
+    meanwhile.
     """
 
     name: str
@@ -66,10 +66,6 @@ class Trouble:
     @property
     def ok_s(self) -> float:
         return self.healed_s + SHOWS_S
-
-    @property
-    def srt_latency_ms(self) -> int:
-        return round(4 * self.round_trip_ms)
 
 
 def _loss(percent: int) -> Trouble:

@@ -1,6 +1,7 @@
 """The lines that must hold, out of the runs of all rounds.
 
-Times and losses are the worst of all rounds, gaps the median: what disturbs this machine for a moment disturbs those.
+Times and losses are the worst of all runs of a trouble, gaps the median: what disturbs this machine for a moment
+disturbs those.
 UDP has no answer: where nothing was said of its losses nothing could be, and it has no line for that.
 """
 
@@ -12,17 +13,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.lines import Line
+from bench.reliability.receivers import ROUND_TRIPS
 from bench.reliability.troubles import TROUBLES, Trouble
 
-NAMES = {"rtmp": "RTMP", "rtmps": "RTMPS", "srt": "SRT", "udp": "UDP"}
+NAMES = {
+    "rtmp": "RTMP",
+    "rtmps": "RTMPS",
+    "srt": f"SRT, {ROUND_TRIPS['srt']} round trips",
+    "srt-patient": f"SRT, {ROUND_TRIPS['srt-patient']} round trips",
+    "udp": "UDP",
+}
 SILENT = ("udp",)
 TURN_MS = {"rtmp": 40.0, "udp": 20.0, "srt": 20.0}
 TURNS = 3
-# A push whose remainder waits for a whole datagram is silent for three turns by design: what is beyond them is how late
-# a sender woke up, of which a slot of its wheel is allowed.
-LATE_MS = 4.0
-# Four round trips are enough for SRT's repairs on the worst of the paths that still carry something.
-REPAIRED = "10 % loss"
+# Where SRT must lose nothing, with four round trips of latency and with more.
+REPAIRED, REPAIRING = "10 % loss", ("srt", "srt-patient")
 
 Run = dict[str, Any]
 
@@ -34,8 +39,16 @@ def lines(runs: Sequence[Run]) -> list[Line]:
         of_it = [run for run in runs if run["trouble"] == trouble.name]
         if of_it:
             found += _of_pushes(trouble, of_it)
-            found += _of_others(trouble, of_it)
+            found += of_others(trouble, of_it)
     return found
+
+
+def of_others(trouble: Trouble, runs: Sequence[Run]) -> list[Line]:
+    """What the pushes beside it may notice."""
+    return [
+        Line(f"{trouble.name}, others: longest gap {protocol}", gap_ms(runs, protocol), TURNS * turn_ms, "ms")
+        for protocol, turn_ms in TURN_MS.items()
+    ]
 
 
 def gap_ms(runs: Iterable[Run], protocol: str) -> float:
@@ -55,17 +68,10 @@ def _of_pushes(trouble: Trouble, runs: Sequence[Run]) -> list[Line]:
             found.append(Line(f"{trouble.name}, {name}: lost where nothing was told", max(unsaid), 0, "bytes"))
         found.append(Line(f"{trouble.name}, {name}: healed after", _worst(pushes, "healed_s"), trouble.healed_s, "s"))
         found.append(Line(f"{trouble.name}, {name}: ok again after", _worst(pushes, "ok_s"), trouble.ok_s, "s"))
-        if trouble.name == REPAIRED and protocol == "srt":
+        if trouble.name == REPAIRED and protocol in REPAIRING:
             lost = max(push["received"]["srt_lost"] for push in pushes)
-            found.append(Line(f"{trouble.name}, {name}, latency of four round trips: packets lost", lost, 0, ""))
+            found.append(Line(f"{trouble.name}, {name}: packets lost", lost, 0, ""))
     return found
-
-
-def _of_others(trouble: Trouble, runs: Sequence[Run]) -> list[Line]:
-    return [
-        Line(f"{trouble.name}, others: longest gap {protocol}", gap_ms(runs, protocol), TURNS * turn_ms + LATE_MS, "ms")
-        for protocol, turn_ms in TURN_MS.items()
-    ]
 
 
 def _worst(pushes: Sequence[dict[str, Any]], figure: str) -> float:

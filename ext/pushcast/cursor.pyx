@@ -3,7 +3,7 @@
 **Join.**  At the newest key span in the ring ("gop"), or at the next one ("next").  The key span's lead-in, made private for the peer, goes first.
 
 **Slot.**  Private bytes first, then everything that is there, in one send.  A datagram transport gets whole datagrams; less than one
-datagram waits up to two slots (40 of a paced one) for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join
+datagram waits one slot (40 of a paced one) for more, then goes out short.  The bytes of a slot are bounded by four times the feed's rate, so that a join
 does not leave as one burst, and by eight times the rate for a cursor that has caught up: a keyframe should be out before the next frame comes.  A peer that
 takes nothing is tried again at its next slot: no queue, no readiness poll.
 
@@ -282,7 +282,7 @@ cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t u
     if taken <= 0:
         blocked(cursor, <int>-taken, now_ns)
         return
-    cursor.held_slots = 1 if rest else 0
+    cursor.held_slots = 0
     if <size_t>taken == run.size and there < budget:
         cursor.caught_up = True
     took_media(cursor, <size_t>taken, now_ns)

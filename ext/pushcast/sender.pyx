@@ -46,7 +46,7 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef enum:
     HOT_BYTES = 256              # of a destination: what a turn touches
-    HELD_SLOTS = 2               # how many turns less than one datagram waits for more
+    HELD_SLOTS = 1               # how many turns less than one datagram waits for more: receivers see no gap of three
     PACED_HELD_SLOTS = 40
 
 EVENT_STARTED = STARTED
