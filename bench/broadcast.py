@@ -90,7 +90,7 @@ def _sentence(run: dict[str, Any]) -> str:
 
 def _lines(runs: list[dict[str, Any]]) -> list[Line]:
     def over(part: str, name: str) -> float:
-        return statistics.median(run[part][name] for run in runs)
+        return float(statistics.median(run[part][name] for run in runs))
 
     return [
         Line("muxrate, off by", over("constant", "rate_error") * 1e6, RATE_ERROR * 1e6, "ppm"),
@@ -154,7 +154,7 @@ def keyframes(options: dict[str, Any], window_s: float) -> dict[str, float]:
     return {
         "keyframe_bytes": statistics.median(sizes),
         "takes_ms": float(statistics.median(takes_ms)),
-        "busiest": statistics.median(busiest),
+        "busiest": float(statistics.median(busiest)),
     }
 
 

@@ -165,6 +165,16 @@ async def test_a_stop_waits_for_nothing_that_is_not_due(world: Engine, peers: Pe
         await until(lambda: other.state is PushState.STOPPED)
 
 
+async def test_a_stream_that_ends_without_a_keyframe_is_not_waited_for(world: Engine, peers: Peers) -> None:
+    live = LiveStream(world.registry)
+    push = start(world, peers, 600_000)
+    live.up()
+    await until(lambda: push.state is PushState.CONNECTING)
+    live.down()
+    await until(lambda: push.state is PushState.READY)
+    assert not peers.received
+
+
 async def test_a_hundred_delayed_pushes_share_one_ring(world: Engine, peers: Peers) -> None:
     live = LiveStream(world.registry)
     pushes = [start(world, peers, 500, str(number)) for number in range(100)]

@@ -25,6 +25,7 @@ from bench.reliability.verdict import NAMES, SILENT, TURN_MS, TURNS, Run, gap_ms
 
 NO_FIGURE = "–"
 LOOK_EVERY_S = 0.1
+OTHERS = {"rtmp": "RTMP", "udp": "UDP", "srt": "SRT"}
 
 
 def page(data: dict[str, Any], file: str) -> str:
@@ -201,13 +202,13 @@ def _columns() -> list[str]:
 
 
 def _others(data: dict[str, Any], runs: Sequence[Run]) -> list[str]:
-    head = ("Trouble", *(f"Longest gap {NAMES[protocol]}" for protocol in TURN_MS))
+    head = ("Trouble", *(f"Longest gap {OTHERS[protocol]}" for protocol in TURN_MS))
     rows = []
     for trouble in TROUBLES:
         of_it = [run for run in runs if run["trouble"] == trouble.name]
         if of_it:
             rows.append((trouble.name, *(f"{number(gap_ms(of_it, protocol))} ms" for protocol in TURN_MS)))
-    bounds = ", ".join(f"{NAMES[protocol]} {TURNS * turn_ms:g}" for protocol, turn_ms in TURN_MS.items())
+    bounds = ", ".join(f"{OTHERS[protocol]} {TURNS * turn_ms:g}" for protocol, turn_ms in TURN_MS.items())
     return [
         paragraph(
             f"""

@@ -17,9 +17,14 @@ from pushcast.stream import Stream
 if TYPE_CHECKING:
     from pushcast.source import Feed
 
+Interruption = Callable[[bool], asyncio.Future[None]]
+"""Makes what the next interruption of a push resolves; True: it is resolved at once."""
+
 # A delayed cursor leaves when the writer comes closer than an eighth of the ring.
 KEPT_PER_DELAY = 1.25
 KEPT_BESIDE_MS = 4000
+CONNECT_AHEAD_MS = 500  # of the first delayed frame that is due
+KEYFRAME_LOOK_MS = 200
 CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 
@@ -55,9 +60,39 @@ def take_feed(settings: PushSettings, stream: Stream) -> Feed:
     return stream.feed(key, keep_ms)
 
 
+async def until_due(
+    feed: Feed, stream: Stream, delay_ms: int, over: Callable[[], object], interruption: Interruption
+) -> bool:
+    """Wait until something of the stream is as old as the delay: a peer that gets nothing for so long may leave.
+
+    False: it was ``over`` before, or the stream ended and has left nothing.
+    """
+    while not over():
+        wait_ms = feed.ring.due_in_ms(delay_ms) if delay_ms else 0
+        if wait_ms is None and stream.ended.is_set():
+            return False
+        left_ms = wait_ms - CONNECT_AHEAD_MS if wait_ms is not None else KEYFRAME_LOOK_MS
+        if left_ms <= 0:
+            return True
+        await asyncio.wait({interruption(False)}, timeout=left_ms / 1000)
+    return False
+
+
+async def accepted(protocol: str, target: Target, bytes_per_s: int, every_s: float, log: Prefixed) -> None:
+    """Try a destination until it accepts us, without staying there."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            link = await connect_in_time(protocol, target, bytes_per_s)
+        except EngineError:
+            continue
+        await close_in_time(link, log)
+        return
+
+
 async def connect_unless(
     over: Callable[[], bool],
-    interruption: Callable[[bool], asyncio.Future[None]],
+    interruption: Interruption,
     connecting: Coroutine[Any, Any, Link],
     log: Prefixed,
 ) -> Link | None:

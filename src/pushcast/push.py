@@ -26,7 +26,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from pushcast.connect import close_in_time, connect_in_time, connect_unless, feed_key, take_feed
+from pushcast.connect import accepted, connect_in_time, connect_unless, feed_key, take_feed, until_due
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 _log = logger("push")
 
 MOVES_KEPT = 20
-CONNECT_AHEAD_MS = 500  # of the first delayed frame that is due
-KEYFRAME_LOOK_MS = 200
 
 
 class PushState(StrEnum):
@@ -333,7 +331,8 @@ class Push:
         feed: Feed | None = None
         try:
             feed = take_feed(self.settings, stream)
-            await self._until_due(feed)
+            if not await until_due(feed, stream, self.settings.delay_ms, self.leaves, self.interruption):
+                return stream
             link = await self._connect(stream, feed.ring.bytes_per_s, connects)
             if link is None:
                 return stream
@@ -391,16 +390,6 @@ class Push:
             self.log,
         )
 
-    async def _until_due(self, feed: Feed) -> None:
-        """Wait until something of the stream is as old as the delay: a peer that gets nothing for so long may leave."""
-        delay_ms = self.settings.delay_ms
-        while delay_ms and not self.leaves():
-            wait_ms = feed.ring.due_in_ms(delay_ms)
-            if wait_ms is not None and wait_ms <= CONNECT_AHEAD_MS:
-                return
-            left_ms = wait_ms - CONNECT_AHEAD_MS if wait_ms is not None else KEYFRAME_LOOK_MS
-            await asyncio.wait({self.interruption(False)}, timeout=left_ms / 1000)
-
     async def _connect_in_turn(self, bytes_per_s: int, connects: Places) -> Link:
         async with connects.place(self.target.endpoint, failed=self.retry_count > 0):
             return await connect_in_time(self.settings.protocol, self.target, bytes_per_s)
@@ -412,18 +401,12 @@ class Push:
         return asyncio.create_task(self._fail_back(bytes_per_s))
 
     async def _fail_back(self, bytes_per_s: int) -> None:
-        """Try the first destination until it accepts us, then go there."""
-        while True:
-            await asyncio.sleep(self.settings.fail_back_s)
-            try:
-                link = await connect_in_time(self.settings.protocol, self.settings.target, bytes_per_s)
-            except EngineError:
-                continue  # it goes on where it is
-            await close_in_time(link, self.log)
-            self.on_backup = 0
-            self.restart_wanted = True
-            self.interrupt()
-            return
+        """Go to the first destination as soon as it accepts us."""
+        settings = self.settings
+        await accepted(settings.protocol, settings.target, bytes_per_s, settings.fail_back_s, self.log)
+        self.on_backup = 0
+        self.restart_wanted = True
+        self.interrupt()
 
     def _finish(self, session: Session) -> None:
         """The session is over: its totals join those of the finished ones."""
