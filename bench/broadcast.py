@@ -36,7 +36,7 @@ import numpy as np
 from bench.build import OUTPUT
 from bench.clip import live_source
 from bench.lines import Line, Results
-from bench.served import QUIET, Served, Use, serving, until
+from bench.served import QUIET, Served, Use, clocks, serving, until
 
 PACKET_BYTES = 188
 MUX_BITS_PER_S = 8_000_000
@@ -128,14 +128,9 @@ def constant(count: int, window_s: float) -> dict[str, float]:
 
 def pcr_error_ns(data: bytes) -> float:
     """The largest distance of a PCR from the time of its place, by the first one and the rate."""
-    places, clocks = [], []
-    for at in range(0, len(data), PACKET_BYTES):
-        if data[at + 3] & 0x20 and data[at + 4] and data[at + 5] & 0x10:
-            value = int.from_bytes(data[at + 6 : at + 12], "big")
-            places.append(at)
-            clocks.append((value >> 15) * 300 + (value & 0x1FF))
-    passed = np.array([(clock - clocks[0]) % CLOCK_MODULUS for clock in clocks], dtype=np.float64)
-    by_place = (np.array(places, dtype=np.float64) - places[0]) * 8 * CLOCK_HZ / MUX_BITS_PER_S
+    places, times = np.array(clocks(data), dtype=np.int64).T
+    passed = (times - times[0]) % CLOCK_MODULUS
+    by_place = (places - places[0]) * (8 * PACKET_BYTES * CLOCK_HZ / MUX_BITS_PER_S)
     return float(abs(passed - by_place).max() / CLOCK_HZ * 1e9)
 
 

@@ -25,6 +25,7 @@ sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
 from certificates import Certificate, Certificates
 from serving import TOKEN, Served, free_port, port_bound, serving, until
+from ts_clocks import clocks
 
 __all__ = [
     "TOKEN",
@@ -36,6 +37,7 @@ __all__ = [
     "Strangers",
     "Use",
     "child",
+    "clocks",
     "free_port",
     "port_bound",
     "receiving",

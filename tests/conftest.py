@@ -1,19 +1,35 @@
-"""Fixtures of all tests: the event loop, and a server for the tests of the command line."""
+"""Fixtures of all tests: the event loop, an engine and peers, and a server for the tests of the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import uvloop
 from cli_server import TOKEN, ApiServer, api_server, environment
+from live import Engine, Peers, engine
 
 
 @pytest.fixture
 def event_loop_policy() -> uvloop.EventLoopPolicy:
     """The loop that the server runs on."""
     return uvloop.EventLoopPolicy()
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[Engine]:
+    async with engine() as built:
+        yield built
+
+
+@pytest_asyncio.fixture
+async def peers() -> AsyncIterator[Peers]:
+    listening = Peers()
+    await listening.listen()
+    yield listening
+    await listening.close()
 
 
 @pytest.fixture

@@ -101,10 +101,12 @@ class Peers(asyncio.Protocol):
         self.transports: list[asyncio.Transport] = []
         self.ended = 0
         self.server: asyncio.Server | None = None
+        self.port = 0
 
     async def listen(self, port: int = 0) -> int:
         self.server = await asyncio.get_running_loop().create_server(lambda: _Peer(self), "127.0.0.1", port)
-        return int(self.server.sockets[0].getsockname()[1])
+        self.port = int(self.server.sockets[0].getsockname()[1])
+        return self.port
 
     async def close(self) -> None:
         if self.server is not None:

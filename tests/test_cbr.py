@@ -29,6 +29,7 @@ from read_ts import (
     unwrap,
     video_frames,
 )
+from ts_clocks import clocks
 
 from pushcast.cbr import CbrMuxer
 from pushcast.errors import MediaError
@@ -180,25 +181,15 @@ def test_a_clock_of_hours_is_exact() -> None:
     ring = Ring()
     muxer = CbrMuxer(ring, [VIDEO], options(rate, pcr_period_ms=100, tables_period_ms=500))
     packets = seq = 0
-    clocks: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for second in range(3 * 3600):
         dts = second * 90_000
         muxer.write_frame(5, dts, dts, KEY * (second == 0), lengths(SLICE if second else IDR))
         while seq < ring.head:
             if second % 3000 == 0:
-                clocks += [(packets + at, pcr) for at, pcr in parse_clocks(ring.read(seq))]
+                found += [(packets + at, pcr) for at, pcr in clocks(ring.read(seq))]
             packets += ring.span(seq)[1] // 188
             seq += 1
-    (first, begin), (last, end) = clocks[0], clocks[-1]
+    (first, begin), (last, end) = found[0], found[-1]
     assert last - first > 8990 * rate / PACKET_BITS
     assert abs(end - begin - (last - first) * PACKET_BITS * CLOCK_HZ / rate) <= 1.5
-
-
-def parse_clocks(data: bytes) -> list[tuple[int, int]]:
-    """(packet, PCR) of those packets that are nothing else."""
-    found = []
-    for at in range(0, len(data), 188):
-        if data[at + 3] & 0x20 and data[at + 5] & 0x10:
-            value = int.from_bytes(data[at + 6 : at + 12], "big")
-            found.append((at // 188, (value >> 15) * 300 + (value & 0x1FF)))
-    return found

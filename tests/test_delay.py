@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from live import Engine, LiveStream, Peers, engine, settings, until
+from live import Engine, LiveStream, Peers, settings, until
 
+from pushcast.api.check import Checks
 from pushcast.errors import InvalidRequest, MediaError
 from pushcast.push import Push, PushState
 from pushcast.ring import Ring
@@ -19,27 +18,14 @@ from pushcast.verify import TsChecker
 KEY = 1
 
 
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
-
-
-@pytest_asyncio.fixture
-async def peers() -> AsyncIterator[Peers]:
-    opened = Peers()
-    opened.port = await opened.listen()  # type: ignore[attr-defined]
-    yield opened
-    await opened.close()
-
-
 def start(world: Engine, peers: Peers, delay_ms: int, push_id: str = "p", **more: object) -> Push:
-    url = f"tcp://127.0.0.1:{peers.port}"  # type: ignore[attr-defined]
+    url = f"tcp://127.0.0.1:{peers.port}"
     return world.scheduler.start(settings(push_id, url, delay_ms=delay_ms, **more))
 
 
 def test_what_is_due_goes_on_with_the_clock() -> None:
     ring = Ring()
+    ring.keep(10_000)
     assert ring.due_in_ms(100) is None
     ring.write(bytes(8), 0)
     assert ring.due_in_ms(100) is None, "nothing to begin with"
@@ -197,6 +183,25 @@ async def test_a_delay_that_no_ring_holds_says_so(world: Engine, peers: Peers) -
     assert push.last_error.code == MediaError.code
     assert push.last_error.reason.startswith("delayMs: 600000 ms of this stream take ")
     assert push.last_error.reason.endswith(" MiB, and a ring has 1024: a smaller delay is needed")
+
+
+async def test_a_dry_run_leaves_no_ring_that_keeps_more(world: Engine, peers: Peers) -> None:
+    live = LiveStream(world.registry)
+    push = start(world, peers, 0)
+    live.up()
+    async with live.playing():
+        await until(lambda: push.state is PushState.PUSHING)
+        assert push.session is not None
+        asked = {
+            "stream": {"name": "s"},
+            "protocol": "mpegts",
+            "url": f"tcp://127.0.0.1:{peers.port}",
+            "delayMs": 30_000,
+        }
+        answer = await Checks(world.registry).run("v", "a", asked)
+        assert answer["ok"], answer
+        await until(lambda: live.source.frame_count > 100)
+        assert push.session.attachment.ring.idle_ms == 0, "it knows no ages"
 
 
 @pytest.mark.parametrize("value", [-1, 600_001, 1.5, "5", True])

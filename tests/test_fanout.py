@@ -29,14 +29,6 @@ async def fanout() -> AsyncIterator[FanOut]:
     await made.close()
 
 
-@pytest_asyncio.fixture
-async def peers() -> AsyncIterator[Peers]:
-    listening = Peers()
-    await listening.listen()
-    yield listening
-    await listening.close()
-
-
 @pytest.fixture
 def live() -> LiveStream:
     made = LiveStream(Registry({"v": ("a",)}, Clock()))

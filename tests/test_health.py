@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from live import Engine, LiveStream, UdpSink, engine, settings, until
+from live import Engine, LiveStream, UdpSink, settings, until
 
 from pushcast import health as health_module
 from pushcast.egress.fanout import Counters
@@ -106,12 +104,6 @@ def test_figures_of_a_connection() -> None:
         assert (info.acked_bytes - 1, info.sent_bytes, info.notsent_bytes) in ((5000, 5000, 0), (4999, 5000, 0))
         assert 0 < info.rtt_ms < 1000
         far.close()
-
-
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
 
 
 async def test_a_peer_that_stops_reading_is_stalled_and_well_again_when_it_reads(

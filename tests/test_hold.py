@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from live import Engine, LiveStream, Peers, engine, settings, until
+from live import Engine, LiveStream, Peers, settings, until
 
 from pushcast.errors import InvalidRequest
 from pushcast.health import Health
@@ -16,23 +14,13 @@ from pushcast.settings import read_settings
 from pushcast.verify import TsChecker
 
 
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
-
-
-@pytest_asyncio.fixture
-async def peers() -> AsyncIterator[Peers]:
-    opened = Peers()
-    opened.port = await opened.listen()  # type: ignore[attr-defined]
-    yield opened
-    await opened.close()
-
-
 def start(world: Engine, peers: Peers, hold_s: float) -> Push:
-    url = f"tcp://127.0.0.1:{peers.port}"  # type: ignore[attr-defined]
+    url = f"tcp://127.0.0.1:{peers.port}"
     return world.scheduler.start(settings("p", url, hold_s=hold_s))
+
+
+def holding(push: Push) -> bool:
+    return push.session is not None and push.session.holding
 
 
 async def play(world: Engine, push: Push, at_least: int) -> LiveStream:
@@ -49,7 +37,7 @@ async def play(world: Engine, push: Push, at_least: int) -> LiveStream:
 async def test_the_connection_is_kept_and_times_go_on(world: Engine, peers: Peers) -> None:
     push = start(world, peers, 5.0)
     await play(world, push, 20_000)
-    await until(lambda: push.holding)
+    await until(lambda: holding(push))
     assert push.state is PushState.PUSHING
     push.look()
     assert push.session is not None
@@ -58,7 +46,7 @@ async def test_the_connection_is_kept_and_times_go_on(world: Engine, peers: Peer
     sent = push.progress().sent_bytes
     for _ in range(2):
         await play(world, push, 20_000)
-        await until(lambda: push.holding)
+        await until(lambda: holding(push))
     assert push.progress().sent_bytes > sent + 40_000, "bytes of all streams count in one session"
     assert (push.sequence, len(peers.received), peers.ended) == (0, 1, 0)
     world.scheduler.stop("v", "a", "p")
@@ -72,7 +60,7 @@ async def test_the_connection_is_kept_and_times_go_on(world: Engine, peers: Peer
 async def test_it_leaves_when_the_stream_stays_away(world: Engine, peers: Peers) -> None:
     push = start(world, peers, 0.2)
     await play(world, push, 10_000)
-    await until(lambda: push.holding)
+    await until(lambda: holding(push))
     await until(lambda: push.state is PushState.READY and peers.ended == 1)
     await play(world, push, 10_000)
     assert len(peers.received) == 2
@@ -87,15 +75,15 @@ async def test_it_does_not_hold_unless_asked(world: Engine, peers: Peers) -> Non
 async def test_a_stop_and_a_lost_peer_end_the_wait(world: Engine, peers: Peers) -> None:
     push = start(world, peers, 60.0)
     await play(world, push, 10_000)
-    await until(lambda: push.holding)
+    await until(lambda: holding(push))
     peers.transports[0].abort()
-    await until(lambda: not push.holding and push.state is PushState.READY)
+    await until(lambda: not holding(push) and push.state is PushState.READY)
     again = LiveStream(world.registry)
     again.up()
     async with again.playing():
         await until(lambda: push.state is PushState.PUSHING and len(peers.received) == 2)
     again.down()
-    await until(lambda: push.holding)
+    await until(lambda: holding(push))
     world.scheduler.stop("v", "a", "p")
     await until(lambda: peers.ended == 2)
 
@@ -104,7 +92,7 @@ async def test_many_returns_leave_nothing_behind(world: Engine, peers: Peers) ->
     push = start(world, peers, 5.0)
     for _ in range(6):
         await play(world, push, 5_000)
-        await until(lambda: push.holding)
+        await until(lambda: holding(push))
     assert len(asyncio.all_tasks()) < 8
 
 

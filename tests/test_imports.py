@@ -59,7 +59,7 @@ EXTENSION_LAYERS = [
 ]
 PYTHON_LAYERS = [
     ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places", "heap"],
-    ["log", "media", "psi", "login_limit", "retry"],
+    ["log", "media", "psi", "login_limit", "retry", "bounded"],
     ["destinations"],
     ["config_sentence"],
     ["config_types"],

@@ -25,6 +25,16 @@ def run(pace: Pace, start_ms: int, stop_ms: int) -> np.ndarray:
     return np.array([pace.take(at * MS) for at in range(start_ms, stop_ms)])
 
 
+def after_small_frames(count: int) -> tuple[Ring, Pace]:
+    """A pace by frame that has let go of so many frames of 40 ms and 1000 bytes."""
+    ring = Ring()
+    pace = Pace(ring)
+    for frame in range(count):
+        write(ring, frame, 1000)
+        run(pace, 40 * frame, 40 * frame + 40)
+    return ring, pace
+
+
 def test_a_constant_rate_begins_with_a_stock_and_is_exact() -> None:
     ring = Ring()
     pace = Pace(ring, BITS_PER_S)
@@ -72,11 +82,7 @@ def test_a_stock_that_ran_out_is_gathered_again() -> None:
 
 
 def test_a_keyframe_is_spread_over_the_time_of_its_frame() -> None:
-    ring = Ring()
-    pace = Pace(ring)
-    for frame in range(5):
-        write(ring, frame, 1000)
-        run(pace, 40 * frame, 40 * frame + 40)
+    ring, pace = after_small_frames(5)
     write(ring, 5, 500_000)
     each = run(pace, 200, 240)
     assert each.sum() >= 487_000
@@ -84,11 +90,7 @@ def test_a_keyframe_is_spread_over_the_time_of_its_frame() -> None:
 
 
 def test_audio_between_two_frames_does_not_draw_a_keyframe_out() -> None:
-    ring = Ring()
-    pace = Pace(ring)
-    for frame in range(3):
-        write(ring, frame, 1000)
-        run(pace, 40 * frame, 40 * frame + 40)
+    ring, pace = after_small_frames(3)
     write(ring, 3, 400_000)
     first = run(pace, 120, 140)
     ring.write(bytes(300), 3 * FRAME_TICKS + 1800, 0, 1)

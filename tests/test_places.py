@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-import pytest_asyncio
-from live import Engine, LiveStream, Peers, engine, settings, until
+from live import Engine, LiveStream, Peers, settings, until
 
 from pushcast.config import Config
 from pushcast.places import Places
@@ -58,12 +56,6 @@ async def test_nothing_is_kept_of_endpoints_that_are_gone() -> None:
         async with places.place(f"h{number}:1", failed=False):
             pass
     assert len(places._endpoints) <= 1
-
-
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
 
 
 async def test_hundreds_that_never_answer_keep_nobody_waiting(world: Engine) -> None:

@@ -7,16 +7,13 @@ import gc
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from live import (
     Engine,
     LiveStream,
     Peers,
     UdpSink,
-    engine,
     refusing_tcp_port,
     settings,
     silent_udp_port,
@@ -42,22 +39,8 @@ from pushcast.push import TRANSITIONS, Push, PushState
 KEY = "k-0123-very-secret"
 
 
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
-
-
-@pytest_asyncio.fixture
-async def peers() -> AsyncIterator[Peers]:
-    listening = Peers()
-    listening.port = await listening.listen()  # type: ignore[attr-defined]
-    yield listening
-    await listening.close()
-
-
 def tcp_push(peers: Peers, push_id: str = "p") -> Push:
-    return Push(settings(push_id, f"tcp://127.0.0.1:{peers.port}"))  # type: ignore[attr-defined]
+    return Push(settings(push_id, f"tcp://127.0.0.1:{peers.port}"))
 
 
 async def run(push: Push, live: LiveStream, world: Engine) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from live import Engine, LiveStream, engine, refusing_tcp_port, until
+from live import Engine, LiveStream, refusing_tcp_port, until
 from rtmp_peer import SECRET, Served, served
 
 from pushcast.destinations import DestinationPolicy
@@ -25,12 +24,6 @@ from pushcast.settings import PushSettings
 
 KEYFRAME = 0x17
 REQUEST = "NetConnection.Connect.ReconnectRequest"
-
-
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
 
 
 @dataclass

@@ -39,12 +39,6 @@ from pushcast.retry import RetryPolicy
 
 
 @pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
-
-
-@pytest_asyncio.fixture
 async def sink() -> AsyncIterator[UdpSink]:
     opened = UdpSink()
     opened.port = await opened.open()  # type: ignore[attr-defined]

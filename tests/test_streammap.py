@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
-from live import Engine, LiveStream, UdpSink, engine, settings, until, within
+from live import Engine, LiveStream, UdpSink, settings, until, within
 
 from pushcast import streammap as streammap_module
 from pushcast.config import App
@@ -489,12 +489,6 @@ def test_hostile_bytes_cost_sentences_only(tmp_path_factory: pytest.TempPathFact
 
 
 # -- streams and edits
-
-
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[Engine]:
-    async with engine() as built:
-        yield built
 
 
 @pytest_asyncio.fixture

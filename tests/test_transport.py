@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pushcast.rtptransport import RtpTransport
 from pushcast.transport import TcpTransport, UdpTransport
 
 
@@ -27,10 +28,21 @@ def connected(receiver: socket.socket) -> int:
     return sock.detach()
 
 
+# What is common to both: (transport, bytes of a header before each datagram).
+KINDS = [pytest.param(UdpTransport, 0, id="udp"), pytest.param(RtpTransport, 12, id="rtp")]
+Kind = type[UdpTransport]
+
+
+def arrived(receiver: socket.socket, count: int, header_bytes: int) -> list[bytes]:
+    """So many datagrams without their headers."""
+    return [receiver.recv(65536)[header_bytes:] for _ in range(count)]
+
+
 def packets(count: int) -> bytes:
     return b"".join(bytes([0x47, number % 256]) + bytes(186) for number in range(count))
 
 
+@pytest.mark.parametrize(("kind", "header_bytes"), KINDS)
 @pytest.mark.parametrize("gso", [True, False], ids=["kernel segments", "sendmmsg"])
 @pytest.mark.parametrize(
     ("packet_count", "sizes"),
@@ -38,30 +50,34 @@ def packets(count: int) -> bytes:
     ids=["one", "three", "short tail", "the longest run"],
 )
 def test_a_run_arrives_as_whole_datagrams(
-    receiver: socket.socket, gso: bool, packet_count: int, sizes: list[int]
+    receiver: socket.socket, kind: Kind, header_bytes: int, gso: bool, packet_count: int, sizes: list[int]
 ) -> None:
-    transport = UdpTransport(connected(receiver), gso=gso)
+    transport = kind(connected(receiver), gso=gso)
     assert transport.gso is gso
     data = packets(packet_count)
-    assert transport.send(data) == len(data)
-    arrived = [receiver.recv(65536) for _ in sizes]
-    assert [len(each) for each in arrived] == sizes
-    assert b"".join(arrived) == data
+    for _ in range(3):
+        assert transport.send(data) == len(data)
+        payloads = arrived(receiver, len(sizes), header_bytes)
+        assert [len(each) for each in payloads] == sizes
+        assert b"".join(payloads) == data
     transport.close()
 
 
+@pytest.mark.parametrize(("kind", "header_bytes"), KINDS)
 @pytest.mark.parametrize("gso", [True, False], ids=["kernel segments", "sendmmsg"])
 @pytest.mark.parametrize(
     "cuts", [[1316], [1], [188, 189, 1315], [2632 + 700], [0, 1316 * 3], [100, 200, 300, 400, 500, 600, 700]]
 )
-def test_pieces_make_one_run(receiver: socket.socket, gso: bool, cuts: list[int]) -> None:
-    transport = UdpTransport(connected(receiver), gso=gso)
+def test_pieces_make_one_run(
+    receiver: socket.socket, kind: Kind, header_bytes: int, gso: bool, cuts: list[int]
+) -> None:
+    transport = kind(connected(receiver), gso=gso)
     data = packets(7 * 3)
     pieces = [data[start:end] for start, end in itertools.pairwise([0, *cuts, len(data)])]
     assert transport.send(*pieces) == len(data)
-    arrived = [receiver.recv(65536) for _ in range(3)]
-    assert [len(each) for each in arrived] == [1316] * 3
-    assert b"".join(arrived) == data
+    payloads = arrived(receiver, 3, header_bytes)
+    assert [len(each) for each in payloads] == [1316] * 3
+    assert b"".join(payloads) == data
     transport.close()
 
 
@@ -93,19 +109,24 @@ def test_more_than_a_send_can_hold_is_taken_in_part(receiver: socket.socket) -> 
     transport.close()
 
 
-def test_segmentation_refused_goes_over_to_sendmmsg_for_good(receiver: socket.socket) -> None:
+@pytest.mark.parametrize(("kind", "header_bytes"), KINDS)
+def test_segmentation_refused_goes_over_to_sendmmsg_for_good(
+    receiver: socket.socket, kind: Kind, header_bytes: int
+) -> None:
     """SO_NO_CHECK makes the kernel refuse UDP_SEGMENT with EINVAL, as a kernel or device without it would."""
     fd = connected(receiver)
     so_no_check = 11
     with socket.socket(fileno=fd) as sock:
         sock.setsockopt(socket.SOL_SOCKET, so_no_check, 1)
         sock.detach()
-    transport = UdpTransport(fd)
+    transport = kind(fd)
     assert transport.gso
     data = packets(21)
     assert transport.send(data) == len(data)
     assert not transport.gso
-    assert [len(receiver.recv(65536)) for _ in range(3)] == [1316] * 3
+    payloads = arrived(receiver, 3, header_bytes)
+    assert [len(each) for each in payloads] == [1316] * 3
+    assert b"".join(payloads) == data
     transport.close()
 
 

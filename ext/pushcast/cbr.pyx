@@ -14,10 +14,10 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from pushcast.frame cimport FRAME_DISCONTINUITY, Frame
-from pushcast.mpegts cimport KEY_AFTER, NEVER, TICK, TsMuxer, put_table, wrapped_pcr
+from pushcast.mpegts cimport KEY_AFTER, NEVER, TICK, TsMuxer, put_table
 from pushcast.pes cimport (
-    AF_DISCONTINUITY, AF_PCR, AF_RANDOM_ACCESS, PACKET_BYTES, PAYLOAD_BYTES, PAYLOAD_ONLY, SYNC_BYTE, es_t, put_packet_start,
-    put_pes_rest, put_pes_start, scatter_t,
+    AF_DISCONTINUITY, AF_RANDOM_ACCESS, PACKET_BYTES, PAYLOAD_BYTES, PAYLOAD_ONLY, SYNC_BYTE, es_t, put_pes_rest, put_pes_start,
+    scatter_t,
 )
 from pushcast.ring cimport SPAN_DISCONTINUITY, SPAN_KEY, Ring
 from pushcast.wire cimport put_u32
@@ -130,13 +130,12 @@ cdef class CbrMuxer(TsMuxer):
         return out
 
     cdef uint8_t* _put_own_clock(self, uint8_t* out) noexcept nogil:
-        """A packet with nothing but the PCR of its own place."""
-        cdef uint32_t flags = AF_PCR | AF_DISCONTINUITY if self.clock_jumped else AF_PCR
-        put_packet_start(out, self.es.pid, self.es.counter - 1, flags, wrapped_pcr(self.clock + self.base_delay), 0)
+        """The clock as of its own place."""
+        out = self._put_clock(out, self.clock + self.base_delay, AF_DISCONTINUITY if self.clock_jumped else 0)
         self.clock_jumped = False
         self.pcr = self.clock
         self._pass(1)
-        return out + PACKET_BYTES
+        return out
 
     cdef int _fill(self, int64_t until) except -1:
         """Null packets, with what is due between them, until the clock is there."""

@@ -26,7 +26,6 @@ ctypedef struct cursor_t:
     bint joined                  # seq and at stand somewhere; False while waiting for a key span
     bint caught_up               # has had everything that there was, since it joined or jumped
     uint32_t held_slots          # datagrams: slots that less than one datagram has waited since the last send
-    uint32_t most_held_slots
     int64_t max_lag_ticks        # 90 kHz
     int64_t delay_ticks          # 90 kHz: how far it stays behind the ring's head
     int64_t due_dts              # what has a later DTS is not due yet, at this slot

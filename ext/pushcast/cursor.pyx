@@ -41,6 +41,8 @@ cdef enum:
     FLOOR_DATAGRAMS = 16             # least budget of a slot: small feeds catch up in sensible runs
     UNKNOWN_DATAGRAMS = 64           # the same while the feed's rate is not known yet
     FLOOR_STREAM_BYTES = 262144
+    HELD_SLOTS = 1                   # how many turns less than one datagram waits for more: receivers see no gap of three
+    PACED_HELD_SLOTS = 40            # of a millisecond
 
 
 cdef void cursor_slot(cursor_t* cursor, int64_t now_ns, int64_t interval_ns, uint32_t peers) noexcept nogil:
@@ -270,7 +272,7 @@ cdef void send_media(cursor_t* cursor, int64_t now_ns, size_t budget, uint64_t u
     if datagram and not run.final:
         rest = run.size % datagram
         if rest == run.size:
-            if cursor.held_slots < cursor.most_held_slots:
+            if cursor.held_slots < (HELD_SLOTS if cursor.pace.kind == PACE_NONE else PACED_HELD_SLOTS):
                 cursor.held_slots += run.size != 0
                 return
             rest = 0

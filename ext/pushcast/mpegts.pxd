@@ -25,11 +25,6 @@ cdef enum:
     KEY_AFTER = 400 * 90     # 90 kHz: join points of a feed without video
 
 
-cdef inline int64_t wrapped_pcr(int64_t pcr) noexcept nogil:
-    cdef int64_t rest = pcr % PCR_MODULUS
-    return rest + PCR_MODULUS if rest < 0 else rest
-
-
 cdef uint8_t* put_table(uint8_t* out, psi_t* table) noexcept nogil
 
 cdef class TsMuxer(Muxer):
@@ -59,6 +54,6 @@ cdef class TsMuxer(Muxer):
     cdef bint _makes_key(self, const Frame* frame, const es_t* es, bint random_access) noexcept nogil
     cdef int _write_span(self, const Frame* frame, es_t* es, scatter_t* scatter, size_t pes_bytes, bint random_access) except -1
     cdef int64_t _steps_to(self, const es_t* written, int64_t pcr, bint key) noexcept nogil
-    cdef uint8_t* _put_clock(self, uint8_t* out, int64_t pcr) noexcept nogil
+    cdef uint8_t* _put_clock(self, uint8_t* out, int64_t pcr, uint32_t flags) noexcept nogil
     cdef uint8_t* _put_tables(self, uint8_t* out, int64_t pcr) noexcept nogil
     cdef uint8_t* _put_lead(self, uint8_t* out) noexcept nogil

@@ -108,6 +108,11 @@ cdef uint8_t* put_table(uint8_t* out, psi_t* table) noexcept nogil:
     return out
 
 
+cdef inline int64_t wrapped_pcr(int64_t pcr) noexcept nogil:
+    cdef int64_t rest = pcr % PCR_MODULUS
+    return rest + PCR_MODULUS if rest < 0 else rest
+
+
 # The muxer ------------------------------------------------------------------------------------------------------------
 
 cdef class TsMuxer(Muxer):
@@ -265,7 +270,7 @@ cdef class TsMuxer(Muxer):
             if index == steps and es == self.es:
                 flags |= AF_PCR
             else:
-                out = self._put_clock(out, at)
+                out = self._put_clock(out, at, 0)
         if steps:
             self.pcr = pcr
         out = put_pes_start(out, es, scatter, &pes_bytes, flags, wrapped_pcr(pcr))
@@ -317,9 +322,9 @@ cdef class TsMuxer(Muxer):
             return 0
         return (age + self.pcr_step - 1) // self.pcr_step if age <= PCR_JUMP else 1
 
-    cdef uint8_t* _put_clock(self, uint8_t* out, int64_t pcr) noexcept nogil:
-        """A packet with nothing but a PCR; without payload the counter does not move."""
-        put_packet_start(out, self.es.pid, self.es.counter - 1, AF_PCR, wrapped_pcr(pcr), 0)
+    cdef uint8_t* _put_clock(self, uint8_t* out, int64_t pcr, uint32_t flags) noexcept nogil:
+        """A packet with nothing but a PCR, and flags beside it; without payload the counter does not move."""
+        put_packet_start(out, self.es.pid, self.es.counter - 1, AF_PCR | flags, wrapped_pcr(pcr), 0)
         return out + PACKET_BYTES
 
     cdef uint8_t* _put_tables(self, uint8_t* out, int64_t pcr) noexcept nogil:

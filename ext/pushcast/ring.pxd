@@ -34,7 +34,7 @@ ctypedef struct ring_t:
     uint64_t head            # next sequence number; stored with release order
     uint64_t tail            # oldest sequence number whose bytes are whole; stored before they are overwritten
     uint64_t last_key        # newest key span, NO_SPAN when there is none
-    uint64_t head_ns         # CLOCK_MONOTONIC when the newest span was written; stored with release order
+    uint64_t head_ns         # CLOCK_MONOTONIC when the newest span was written, 0 while nobody stays behind; stored with release order
     uint64_t ended           # 1 when the writer will write no more
     uint64_t bytes_per_s     # shared bytes per second of media, smoothed; 0 until known
     uint64_t keep_ticks      # media time to keep, 90 kHz: the arena grows until that much fits
@@ -92,14 +92,15 @@ cdef inline uint64_t ring_lag_ms(const ring_t* ring, uint64_t seq) noexcept nogi
 
 
 cdef inline int64_t ring_due(const ring_t* ring, int64_t now_ns, int64_t delay_ticks) noexcept nogil:
-    """The DTS up to which spans are due to somebody who stays so far behind: media time goes on with the clock from the newest span on.
+    """The DTS up to which spans are due to somebody who stays so far behind: media time goes on with the clock from the newest span on, if that is known.
 
     So a reader comes to the end of what a stream that is gone has left, and follows the clock of the stream while it lasts.
     """
     cdef uint64_t head = load_acquire(&ring.head)
     if head == 0:
         return INT64_MIN
-    cdef int64_t since_ns = now_ns - <int64_t>load_acquire(&ring.head_ns)
+    cdef int64_t head_ns = <int64_t>load_acquire(&ring.head_ns)
+    cdef int64_t since_ns = now_ns - head_ns if head_ns else 0
     cdef int64_t newest = load_acquire_i64(&ring.spans[(head - 1) & ring.mask].dts)
     return newest + max(since_ns, 0) * 9 // 100000 - delay_ticks
 

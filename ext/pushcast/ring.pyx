@@ -191,7 +191,8 @@ cdef class Ring:
         store_release_u32(&span.flags, flags)
         ring.write += lead + size
         self._measure(size, dts, flags)
-        store_release(&ring.head_ns, <uint64_t>monotonic_ns())
+        if ring.head_ns:
+            store_release(&ring.head_ns, <uint64_t>monotonic_ns())
         store_release(&ring.head, seq + 1)
         if flags & SPAN_KEY:
             store_release(&ring.last_key, seq)
@@ -244,10 +245,13 @@ cdef class Ring:
         return self.c.limit
 
     def keep(self, int64_t ms):
-        """Hold at least so much media from now on, in all the space that is reserved.  Less than before changes nothing."""
+        """Hold at least so much media from now on, in all the space that is reserved, and know how old it is, for those who stay behind.  Less than
+        before changes nothing.
+        """
         if ms * 90 > <int64_t>self.c.keep_ticks:
             self.c.keep_ticks = ms * 90
             self.c.most = self.c.reserved
+            store_release(&self.c.head_ns, <uint64_t>monotonic_ns())
 
     def due_in_ms(self, int64_t delay_ms):
         """How long until the oldest key span is so far behind the newest span; 0 when it is, None while there is none."""
@@ -262,7 +266,7 @@ cdef class Ring:
 
     @property
     def idle_ms(self):
-        """How long nothing was written; 0 before the first span."""
+        """How long nothing was written, of a ring that was asked to keep() more; 0 of others."""
         return (monotonic_ns() - <int64_t>self.c.head_ns) // 1000000 if self.c.head_ns else 0
 
     def write(self, const uint8_t[::1] data not None, int64_t dts, uint32_t flags=0, uint32_t track=0, const uint8_t[::1] lead=None):

@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from pushcast.transport cimport RUN_DATAGRAMS, Transport
+from pushcast.transport cimport RUN_DATAGRAMS, UdpTransport
 
 cdef enum:
     RTP_HEADER_BYTES = 12
@@ -15,5 +15,5 @@ ctypedef struct rtp_t:
 
 
 @cython.final
-cdef class RtpTransport(Transport):
+cdef class RtpTransport(UdpTransport):
     cdef rtp_t rtp

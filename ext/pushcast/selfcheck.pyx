@@ -13,10 +13,10 @@ from pushcast.monotonic cimport monotonic_ns
 from pushcast.ring cimport Ring, Span, ring_intact, ring_span
 from pushcast.tscheck cimport (
     CLOCK_WRAP, KIND_VIDEO, PID_LISTED, TS_CONTINUITY, TS_PACKET, TS_PAT_INTERVAL, TS_PCR_INTERVAL, TS_PCR_ORDER, TS_PIDS, TS_PMT_INTERVAL,
-    TS_PROGRAMS, TS_PSI_CRC, TS_SCRAMBLED, TS_SYNC, TS_TRANSPORT_ERROR, ts_check_t, wrapped,
+    TS_PROGRAMS, TS_PSI_CRC, TS_SCRAMBLED, TS_SYNC, TS_TRANSPORT_ERROR, get_pcr, ts_check_t, wrapped,
 )
 from pushcast.verifyts cimport ts_check_datagram, ts_check_init, ts_lost
-from pushcast.wire cimport get_u16, get_u32
+from pushcast.wire cimport get_u16
 
 cdef enum:
     LOOK_MS = 900                # at the most so often
@@ -80,7 +80,7 @@ cdef class SelfCheck:
         cdef int64_t off
         while size >= TS_PACKET:
             if p[3] & 0x20 and p[4] >= 7 and p[5] & 0x10 and get_u16(p + 1) & 0x1FFF == self.c.programs[0].pcr_pid:
-                clock = (<int64_t>get_u32(p + 6) << 1 | p[10] >> 7) * 300 + (get_u16(p + 10) & 0x1FFu)
+                clock = get_pcr(p)
                 if self.clock >= 0 and not p[5] & 0x80:
                     off = self.packets * TS_PACKET * 8 * 27000000 // <int64_t>self.bits_per_s - wrapped(clock - self.clock, CLOCK_WRAP)
                     self.inaccurate += not -ACCURACY <= off <= ACCURACY

@@ -46,8 +46,6 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef enum:
     HOT_BYTES = 256              # of a destination: what a turn touches
-    HELD_SLOTS = 1               # how many turns less than one datagram waits for more: receivers see no gap of three
-    PACED_HELD_SLOTS = 40
 
 EVENT_STARTED = STARTED
 EVENT_OVERLOADED = OVERLOADED
@@ -107,7 +105,6 @@ cdef class Destination:
         self.c.cursor.max_lag_ticks = max_lag_ms * 90
         self.c.cursor.stall_ns = stall_ms * 1000000
         self.c.cursor.delay_ticks = delay_ms * 90
-        self.c.cursor.most_held_slots = HELD_SLOTS if pace is None else PACED_HELD_SLOTS
         if pace:
             pace_constant(&self.c.cursor.pace, pace)
         elif pace is not None:

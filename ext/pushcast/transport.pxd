@@ -64,7 +64,13 @@ cdef bint would_block(int code) noexcept nogil
 cdef void pass_bytes(iovec** pieces, size_t* at, size_t size) noexcept nogil
 
 # What UDP transports share: one message that the kernel segments, one message for each datagram, and how they are cut.
-cdef uint32_t cut_datagram(iovec** pieces, size_t* at, size_t size, iovec* cut) noexcept nogil
+
+# Lays out a run as messages whose parts follow each other, each behind its header of header_bytes if there are any; at most RUN_DATAGRAMS of them.  Returns how
+# many parts there are.
+cdef uint32_t lay_datagrams(
+    const transport_t* self, iovec* pieces, size_t size, uint8_t* headers, size_t header_bytes, mmsghdr* messages, iovec* parts,
+    unsigned int* count,
+) noexcept nogil
 cdef Py_ssize_t send_segmented(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil
 cdef Py_ssize_t send_messages(transport_t* self, mmsghdr* messages, unsigned int count, size_t size) noexcept nogil
 cdef int set_segment(transport_t* self, int segment_bytes) noexcept nogil
@@ -77,7 +83,6 @@ cdef class Transport:
     cdef void release_socket(self) noexcept    # the same without raising, from __dealloc__
 
 
-@cython.final
 cdef class UdpTransport(Transport):
     pass
 

@@ -146,22 +146,34 @@ cdef uint32_t cut_datagram(iovec** pieces, size_t* at, size_t size, iovec* cut) 
     return parts
 
 
+cdef uint32_t lay_datagrams(
+    const transport_t* self, iovec* pieces, size_t size, uint8_t* headers, size_t header_bytes, mmsghdr* messages, iovec* parts,
+    unsigned int* count,
+) noexcept nogil:
+    cdef uint32_t part = 0
+    cdef size_t at = 0
+    cdef size_t payload
+    cdef uint32_t head = 1 if header_bytes else 0
+    memset(messages, 0, RUN_DATAGRAMS * sizeof(mmsghdr))
+    count[0] = 0
+    while size:
+        payload = min(size, <size_t>self.datagram)
+        messages[count[0]].msg_hdr.msg_iov = &parts[part]
+        if header_bytes:
+            parts[part].iov_base = headers + count[0] * header_bytes
+            parts[part].iov_len = header_bytes
+        messages[count[0]].msg_hdr.msg_iovlen = head + cut_datagram(&pieces, &at, payload, &parts[part + head])
+        part += <uint32_t>messages[count[0]].msg_hdr.msg_iovlen
+        size -= payload
+        count[0] += 1
+    return part
+
+
 cdef Py_ssize_t udp_send_each(transport_t* self, iovec* pieces, size_t size) noexcept nogil:
     cdef mmsghdr messages[RUN_DATAGRAMS]
     cdef iovec parts[RUN_DATAGRAMS + MAX_PIECES]
-    cdef uint32_t part = 0
-    cdef unsigned int count = 0
-    cdef size_t at = 0
-    cdef size_t left = size
-    cdef size_t taken
-    memset(messages, 0, sizeof(messages))
-    while left:
-        taken = min(left, <size_t>self.datagram)
-        messages[count].msg_hdr.msg_iov = &parts[part]
-        messages[count].msg_hdr.msg_iovlen = cut_datagram(&pieces, &at, taken, &parts[part])
-        part += <uint32_t>messages[count].msg_hdr.msg_iovlen
-        left -= taken
-        count += 1
+    cdef unsigned int count
+    lay_datagrams(self, pieces, size, NULL, 0, messages, parts, &count)
     return send_messages(self, messages, count, size)
 
 

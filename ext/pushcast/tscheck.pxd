@@ -5,6 +5,8 @@ verifyts looks at packets and clocks, verifypsi at PAT and PMT, verifypes at PES
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from pushcast.wire cimport get_u16, get_u32
+
 cdef enum:
     TS_PACKET = 188
     TS_PIDS = 32             # a push carries a handful of tracks; garbage must not make the table grow
@@ -143,6 +145,11 @@ cdef inline int64_t wrapped(int64_t difference, int64_t wrap) noexcept nogil:
     if difference < -(wrap // 2):
         return difference + wrap
     return difference
+
+
+cdef inline int64_t get_pcr(const uint8_t* p) noexcept nogil:
+    """27 MHz, of a packet whose adaptation field has one: 13818-1 2.4.3.5."""
+    return (<int64_t>get_u32(p + 6) << 1 | p[10] >> 7) * 300 + (get_u16(p + 10) & 0x1FFu)
 
 
 cdef inline ts_pid_t* ts_find_pid(ts_check_t* c, uint32_t pid) noexcept nogil:

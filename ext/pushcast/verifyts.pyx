@@ -18,11 +18,11 @@ from pushcast.tscheck cimport (
     CLOCK_WRAP, KIND_AUDIO, KIND_PAT, KIND_PMT, KIND_UNKNOWN, KIND_VIDEO, PID_COUNTED, PID_DUPLICATED, PID_LOST,
     PID_NEW_TIME, PID_TIMED, TS_ADAPTATION_FIELD, TS_CONTINUITY, TS_DATAGRAM_SIZE, TS_ERROR_KINDS, TS_GARBAGE,
     TS_PACKET, TS_PAT_INTERVAL, TS_PCR_INTERVAL, TS_PCR_ORDER, TS_PMT_INTERVAL, TS_PROGRAMS, TS_SCRAMBLED, TS_SYNC,
-    TS_TRANSPORT_ERROR, TS_UNLISTED_PID, ts_add_pid, ts_check_t, ts_interval_t, ts_pid_t, ts_program_t, wrapped,
+    TS_TRANSPORT_ERROR, TS_UNLISTED_PID, get_pcr, ts_add_pid, ts_check_t, ts_interval_t, ts_pid_t, ts_program_t, wrapped,
 )
 from pushcast.verifypes cimport ts_pes
 from pushcast.verifypsi cimport ts_psi
-from pushcast.wire cimport get_u16, get_u32
+from pushcast.wire cimport get_u16
 
 TS_ERRORS = (
     "sync", "datagram_size", "transport_error", "scrambled", "adaptation_field", "continuity", "unlisted_pid", "too_many_pids",
@@ -195,7 +195,7 @@ cdef void ts_packet(ts_check_t* c, const uint8_t* p) noexcept nogil:
         return
     if flags & 0x90:
         if flags & 0x10:
-            pcr = (<int64_t>get_u32(p + 6) << 1 | p[10] >> 7) * 300 + (get_u16(p + 10) & 0x1FFu)
+            pcr = get_pcr(p)
         for i in range(TS_PROGRAMS):
             if c.programs[i].used and c.programs[i].pcr_pid == pid and c.programs[i].section.seen:
                 if flags & 0x80:

@@ -47,9 +47,13 @@ def take_feed(settings: PushSettings, stream: Stream) -> Feed:
 
     :raises MediaError: the stream has it not, or no ring holds that much.
     """
-    key = feed_key(settings, stream)
+    return stream.feed(feed_key(settings, stream), kept_ms(settings, stream))
+
+
+def kept_ms(settings: PushSettings, stream: Stream) -> int:
+    """How much media the ring must hold for them; 0: what every ring holds.  :raises MediaError: no ring can."""
     if not settings.delay_ms:
-        return stream.feed(key)
+        return 0
     keep_ms = round(settings.delay_ms * KEPT_PER_DELAY) + KEPT_BESIDE_MS
     keep_bytes = stream.source.bytes_per_s * keep_ms // 1000
     if keep_bytes > RING_BYTES:
@@ -57,7 +61,7 @@ def take_feed(settings: PushSettings, stream: Stream) -> Feed:
             f"delayMs: {settings.delay_ms} ms of this stream take {keep_bytes >> 20} MiB, "
             f"and a ring has {RING_BYTES >> 20}: a smaller delay is needed"
         )
-    return stream.feed(key, keep_ms)
+    return keep_ms
 
 
 async def until_due(

@@ -25,17 +25,19 @@ KEYFRAME_SLACK_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """``url`` empty: each account has its own.  Rates in bits per second of video and of audio."""
+    """``url`` empty: each account has its own.  Rates in bits per second of video and of audio.  The usual is what most
+    of them advise.
+    """
 
     title: str
     url: str = ""
     backup_url: str = ""
-    video: tuple[Codec, ...] = ()
-    audio: tuple[Codec, ...] = ()
+    video: tuple[Codec, ...] = (Codec.H264,)
+    audio: tuple[Codec, ...] = (Codec.AAC,)
     video_bits_per_s: int = 0
     audio_bits_per_s: int = 0
-    keyframe_s: float = 0.0
-    frames_per_s: float = 0.0
+    keyframe_s: float = 2.0
+    frames_per_s: float = 60.0
 
 
 CUSTOM = "custom"
@@ -49,38 +51,21 @@ PRESETS: Mapping[str, Preset] = {
         video_bits_per_s=40_000_000,
         audio_bits_per_s=384_000,
         keyframe_s=4.0,
-        frames_per_s=60.0,
     ),
     "facebook": Preset(
-        title="Facebook",
-        url="rtmps://live-api-s.facebook.com:443/rtmp",
-        video=(Codec.H264,),
-        audio=(Codec.AAC,),
+        "Facebook",
+        "rtmps://live-api-s.facebook.com:443/rtmp",
         video_bits_per_s=9_000_000,
         audio_bits_per_s=256_000,
-        keyframe_s=2.0,
-        frames_per_s=60.0,
     ),
     "twitch": Preset(
-        title="Twitch",
-        url="rtmps://ingest.global-contribute.live-video.net:443/app",
-        video=(Codec.H264,),
-        audio=(Codec.AAC,),
+        "Twitch",
+        "rtmps://ingest.global-contribute.live-video.net:443/app",
         video_bits_per_s=6_000_000,
         audio_bits_per_s=160_000,
-        keyframe_s=2.0,
-        frames_per_s=60.0,
     ),
-    "kick": Preset(
-        title="Kick",
-        video=(Codec.H264,),
-        audio=(Codec.AAC,),
-        video_bits_per_s=8_000_000,
-        audio_bits_per_s=320_000,
-        keyframe_s=2.0,
-        frames_per_s=60.0,
-    ),
-    CUSTOM: Preset(title="custom"),
+    "kick": Preset("Kick", video_bits_per_s=8_000_000, audio_bits_per_s=320_000),
+    CUSTOM: Preset("custom", video=(), audio=()),
 }
 
 

@@ -281,11 +281,6 @@ class Push:
         """Its session goes on without its stream, and wants to hear of the next one."""
         return self.session is not None and self.session.stream_lost
 
-    @property
-    def holding(self) -> bool:
-        """Its stream is gone, and its connection waits for the next one."""
-        return self.session is not None and self.session.holding
-
     def look(self) -> None:
         """Hold the session against what its peer has confirmed; nothing happens outside one."""
         session = self.session

@@ -1,9 +1,7 @@
 from typing import final
 
-from pushcast.transport import Transport
+from pushcast.transport import UdpTransport
 
 @final
-class RtpTransport(Transport):
+class RtpTransport(UdpTransport):
     def __init__(self, fd: int, gso: bool = True, datagram_bytes: int = 1316) -> None: ...
-    @property
-    def gso(self) -> bool: ...

@@ -14,6 +14,7 @@ from sys import intern
 from typing import Any
 
 from pushcast.backups import Backup, read_backups, read_destination, read_fail_back_s
+from pushcast.bounded import bounded
 from pushcast.egress import PROTOCOLS, Target
 from pushcast.egress.link import NO_OPTIONS
 from pushcast.errors import InvalidRequest
@@ -198,13 +199,7 @@ def _duration_s(request: Mapping[str, Any], name: str) -> float:
 def _within(request: Mapping[str, Any], name: str, bounds: tuple[float, float], unit: str, default: float) -> float:
     """A number of a request; whole when its bounds are."""
     value = request.get(name)
-    if value is None:
-        return default
-    low, high = bounds
-    kinds = int if isinstance(high, int) else int | float
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise InvalidRequest(f"{name}: found {json.dumps(value)[:64]}, allowed: {low:g} to {high:g} {unit}")
-    return value
+    return default if value is None else bounded(name, value, *bounds, unit)
 
 
 def _number(value: object) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from certificates import Certificate
 from serving import Process, free_port, port_bound, until
 
 CONFIG = """
@@ -17,6 +18,13 @@ pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 {before}
 rtmp {{ server {{ listen 127.0.0.1:{port}; application rec {{ live on; record all; record_path {folder}; }} }} }}
+"""
+
+TLS = """
+stream {{ server {{
+  listen 127.0.0.1:{secure} ssl; proxy_pass 127.0.0.1:{{port}};
+  ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
+}} }}
 """
 
 
@@ -33,3 +41,11 @@ def nginx(folder: Path, before: str = "") -> tuple[Process, int]:
     process = Process(["nginx", "-c", str(config), "-p", str(folder)], folder / "nginx.log")
     until("nginx listens", lambda: port_bound(port))
     return process, port
+
+
+def secure_nginx(folder: Path, shown: Certificate) -> tuple[Process, int, int]:
+    """(nginx, its TLS port, its plain port); it records rtmps://localhost:port/rec/<key> as <key>.flv."""
+    secure = free_port()
+    process, plain = nginx(folder, TLS.format(secure=secure, cert=shown.cert, key=shown.key))
+    until("nginx listens for TLS", lambda: port_bound(secure))
+    return process, secure, plain

@@ -7,31 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Certificate, Certificates
+from certificates import Certificates
 from serving import Process, ffmpeg_publish, free_port, port_bound, serving, until
 
-from interop.nginx import nginx
+from interop.nginx import secure_nginx
 from interop.packets import check_same_media
-
-TLS = """
-stream {{ server {{
-  listen 127.0.0.1:{secure} ssl; proxy_pass 127.0.0.1:{{port}};
-  ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;
-}} }}
-"""
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-def secure_nginx(folder: Path, shown: Certificate) -> tuple[Process, int, int]:
-    """(nginx, its TLS port, its plain port); it records rtmps://localhost:port/rec/<key> as <key>.flv."""
-    secure = free_port()
-    process, plain = nginx(folder, TLS.format(secure=secure, cert=shown.cert, key=shown.key))
-    until("nginx listens for TLS", lambda: port_bound(secure))
-    return process, secure, plain
 
 
 def start(served: Any, push_id: str, url: str, tls: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from adversity.sinks import Sink
 from certificates import Certificates
-from interop.nginx import nginx
-from serving import Served, free_port, make_clip, serving, until
+from interop.nginx import secure_nginx
+from serving import Served, make_clip, serving, until
 
 AT_ONCE = 50
 FILL_AT_ONCE = 500
@@ -35,12 +35,6 @@ MOST_BYTES = {"srt": 8 << 20}
 USUAL_MOST_BYTES = 1 << 20
 REST_S = 5.0
 MOST_REST_S = 40.0
-BEFORE = """
-stream {{ server {{
-  listen 127.0.0.1:{secure} ssl; proxy_pass 127.0.0.1:{{port}};
-  ssl_certificate {cert}; ssl_certificate_key {key};
-}} }}
-"""
 
 
 @dataclass(frozen=True, order=True)
@@ -73,9 +67,7 @@ def receiver(protocol: str, folder: Path) -> Iterator[dict[str, Any]]:
             yield {"protocol": "mpegts", "url": f"tcp://127.0.0.1:{running.enter_context(_reads_everything())}"}
         else:
             shown = Certificates(folder).issued("nginx")
-            secure = free_port()
-            before = BEFORE.format(secure=secure, cert=shown.cert, key=shown.key)
-            process, _ = nginx(folder / "nginx", before)
+            process, secure, _ = secure_nginx(folder / "nginx", shown)
             running.callback(process.stop)
             tls = {"fingerprint": shown.fingerprint}
             yield {"protocol": "rtmp", "url": f"rtmps://localhost:{secure}/rec", "tls": tls}

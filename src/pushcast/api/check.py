@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from pushcast.api.body import Json, members
-from pushcast.connect import connect_in_time, take_feed
+from pushcast.connect import connect_in_time, feed_key, kept_ms
 from pushcast.errors import EngineError, InvalidRequest
 from pushcast.settings import PushSettings, read_settings
 from pushcast.stream import Registry, Stream
@@ -62,11 +62,12 @@ class Checks:
 
 def _codecs(settings: PushSettings, stream: Stream) -> tuple[bool, str]:
     try:
-        feed = take_feed(settings, stream)
+        key = feed_key(settings, stream)
+        kept_ms(settings, stream)
+        stream.release(stream.feed(key))
     except EngineError as error:
         return False, str(error)
-    taken = [track for track in stream.tracks if track.id in feed.key.track_ids]
-    stream.release(feed)
+    taken = [track for track in stream.tracks if track.id in key.track_ids]
     return True, ", ".join(f"{track.codec.name} (track {track.id})" for track in taken)
 
 

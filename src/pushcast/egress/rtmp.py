@@ -55,7 +55,6 @@ STEP_TIMEOUT_S = 5.0
 # reset the connection, and a reset can overtake the deleteStream.
 FAREWELL_S = 0.5
 
-
 _log = logger("egress")
 _Wanted = TypeVar("_Wanted", bound=Event)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pushcast.bounded import bounded
 from pushcast.errors import InvalidRequest
 from pushcast.tsoptions import NIT_PID_MAX, NULL_PID, SERVICE_BYTES_MAX, TsOptions
 
@@ -77,12 +78,13 @@ def read_ts_options(member: object) -> tuple[TsOptions | None, bool]:
 
 def _read(name: str, value: object) -> int | str:
     _, kind, low, high, unit = MEMBERS[name]
-    if kind is str and isinstance(value, str) and value.isprintable() and low <= len(value.encode()) <= high:
+    if kind is int:
+        return int(bounded(f"mpegtsOptions.{name}", value, low, high, unit))
+    if isinstance(value, str) and value.isprintable() and low <= len(value.encode()) <= high:
         return value
-    if kind is int and isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-        return value
-    what = "printable text of " if kind is str else ""
-    raise InvalidRequest(f"mpegtsOptions.{name}: found {_shown(value)}, allowed: {what}{low} to {high} {unit}".rstrip())
+    raise InvalidRequest(
+        f"mpegtsOptions.{name}: found {_shown(value)}, allowed: printable text of {low} to {high} {unit}"
+    )
 
 
 def _shown(value: object) -> str:
