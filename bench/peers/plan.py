@@ -51,7 +51,8 @@ LIMITS = (
     *(Limit(ALL, name, 1, 1, 2, ONLY_MEMORY) for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "pushcast")),
     *(Limit(ALL, name, 1, 199, 1, SHOWS_NO_MORE) for name in ("engine", "floor")),
     *(Limit(ALL, name, 1, 1, 0, ONLY_MEMORY) for name in ("engine", "floor")),
-    *(Limit(ALL, name, 2, 199, 3, SHOWS_NO_MORE) for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "pushcast")),
+    *(Limit(ALL, name, 2, 199, 3, SHOWS_NO_MORE) for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee")),
+    Limit(ALL, "pushcast", 2, 99, 3, SHOWS_NO_MORE),
     *(
         Limit(ALL, name, 100, 100, 0, FOR_COST)
         for name in ("nginx-rtmp", "gstreamer", "ffmpeg-tee", "ffmpeg-n", "engine")
@@ -72,7 +73,7 @@ LIMITS = (
     Limit(ALL, "engine", 1000, MANY, 0, "asked of pushcast only"),
     Limit(("srt",), "pushcast", 1000, MANY, 0, "2.8 Gbit/s of SRT take more than two cores"),
     Limit(("srt",), "floor", 1000, MANY, 0, "2.8 Gbit/s of SRT take more than two cores"),
-    *(Limit(("rtmp", "udp"), name, 1000, MANY, 3, "shown at 200 and 400") for name in ("pushcast", "floor")),
+    Limit(("rtmp", "udp"), "floor", 1000, MANY, 3, SHOWS_NO_MORE),
 )
 
 
