@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 SOURCES = Path("ext/pushcast")
 DEBUG = os.environ.get("DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SANITIZE", "")
-LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srttransport", "sinksrt"), ("srt",)) | dict.fromkeys(
+LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srtlistener", "srttransport", "sinksrt"), ("srt",)) | dict.fromkeys(
     ("tls", "tlscontext"), ("openssl",)
 )
 

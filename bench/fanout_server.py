@@ -115,7 +115,7 @@ def _server() -> Iterator[tuple[subprocess.Popen[bytes], Api]]:
         config = Path(folder) / "pushcast.toml"
         config.write_text(
             f'[api]\nhost = "127.0.0.1"\nport = {port}\naccess_token = "{token}"\n'
-            f'[rtmp]\nhost = "127.0.0.1"\nport = {_free_port()}\n'
+            f'[rtmp]\nhost = "127.0.0.1"\nport = {_free_port()}\n[srt]\nport = 0\n'
             f'[state]\npath = "{folder}/state"\n[log]\nlevel = "WARNING"\n'
             '[[vhosts]]\nname = "default"\n[[vhosts.apps]]\nname = "app"\n'
             f'[[sources]]\nvhost = "default"\napp = "app"\nname = "{STREAM}"\nurl = "{clip_path().as_uri()}?loop=1"\n'

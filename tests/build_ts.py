@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 PAT, PMT, VIDEO, AUDIO = 0, 0x0421, 0x0131, 0x0132
 TICKS = 3600  # 90 kHz between video frames: 25 a second
 KEY_EVERY = 10
+SOUND = bytes.fromhex("fff14c801b9ffc") + bytes(213)  # an ADTS frame of AAC, 48 kHz, stereo
 
 
 def crc32(data: bytes) -> int:
@@ -155,7 +156,7 @@ class Clip:
             shown = at + TICKS + self.pts_shift.get(frame, 0)
             mux.add("video", frame, VIDEO, pes(0xE3, shown, at, unit, declared=False), flags, pcr)
             heard = at + self.audio_delay - self.delay + self.audio_shift.get(frame, 0)
-            sound = pes(0xC1, heard, heard, bytes(220), declared=True, extra=self.audio_extra.get(frame, 0))
+            sound = pes(0xC1, heard, heard, SOUND, declared=True, extra=self.audio_extra.get(frame, 0))
             mux.add("audio", frame, AUDIO, sound)
         return mux.packets
 

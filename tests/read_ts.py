@@ -94,7 +94,7 @@ def _adaptation_field(data: bytes, payload_follows: bool) -> tuple[int, int, int
     return size + 1, flags, pcr
 
 
-def parse(data: bytes) -> Transport:
+def parse(data: bytes, section_pids: Iterable[int] = ()) -> Transport:
     assert len(data) % 188 == 0
     seen = Transport()
     counters: dict[int, int] = {}
@@ -122,7 +122,7 @@ def parse(data: bytes) -> Transport:
             seen.pcrs.append((seen.packets, pcr))
             seen.pcr_pids.add(pid)
         payload = packet[4 + size :]
-        if has_payload and pid in (PAT_PID, PMT_PID, SDT_PID):
+        if has_payload and pid in (PAT_PID, PMT_PID, SDT_PID, *section_pids):
             if packet[1] & 0x40:
                 assert payload[0] == 0
                 section[pid] = payload[1:]

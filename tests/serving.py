@@ -93,10 +93,12 @@ class Served:
         self, folder: Path, sources: str = "", extra: str = "", program: tuple[str, ...] = ("pushcast",)
     ) -> None:
         self.api_port, self.rtmp_port = free_port(), free_port()
+        self.srt_port = free_port(socket.SOCK_DGRAM)
         config = folder / "pushcast.toml"
         config.write_text(
             f'[api]\nport = {self.api_port}\naccess_token = "{TOKEN}"\n'
-            f'[rtmp]\nhost = "127.0.0.1"\nport = {self.rtmp_port}\n[state]\npath = "{folder}/state"\n{extra}\n{sources}'
+            f'[rtmp]\nhost = "127.0.0.1"\nport = {self.rtmp_port}\n[srt]\nhost = "127.0.0.1"\nport = {self.srt_port}\n'
+            f'[state]\npath = "{folder}/state"\n{extra}\n{sources}'
         )
         self.process = Process(
             [sys.executable, "-m", *program, "serve", "--config", str(config)],

@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "served.toml"
     path.write_text(
         f'[api]\nport = {free_port()}\naccess_token = "a-token-of-the-test"\n'
-        f'[rtmp]\nhost = "127.0.0.1"\nport = {free_port()}\n[state]\npath = "{tmp_path}/kept"\n'
+        f'[rtmp]\nhost = "127.0.0.1"\nport = {free_port()}\n[srt]\nport = 0\n[state]\npath = "{tmp_path}/kept"\n'
     )
     return path
 

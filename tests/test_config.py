@@ -276,7 +276,7 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
         ),
         (
             '[[sources]]\nname = "s"\nurl = "file:///1"\n[[sources]]\nname = "s"\nurl = "file:///2"',
-            'FILE: sources[1].name: found "s" a second time, allowed: each source name once in its app',
+            'FILE: sources[1].name: found "s" a second time, allowed: each name that is fed once in its app',
         ),
         ('[[sources]]\nname = "s"', f"FILE: sources[0].url: found nothing, {URL}"),
         (
@@ -317,7 +317,7 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
 )
 def test_one_sentence(file: Path, text: str, sentence: str | None) -> None:
     if sentence is None:
-        known = "api, rtmp, srt, vhosts, sources, destinations, pull, state, sender, log"
+        known = "api, rtmp, srt, vhosts, mpegts, sources, destinations, pull, state, sender, log"
         sentence = f"FILE: apis: found an unknown key, allowed: {known}"
     assert refusal(file, text) == sentence
 

@@ -21,7 +21,8 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "tscheck"],
+    ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "splice"],
+    ["psisection", "tscheck"],
     [
         "nal",
         "aac",
@@ -55,12 +56,17 @@ EXTENSION_LAYERS = [
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
     ["cbr"],
     ["source", "sender", "sinkrtmp"],
-    ["flvinput"],
+    ["flvinput", "esparser"],
+    ["nalparser", "audioparser"],
+    ["tsinput"],
+    ["tstap"],
+    ["tssocket", "srtlistener"],
 ]
 PYTHON_LAYERS = [
     ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places", "heap"],
-    ["log", "media", "psi", "login_limit", "retry", "bounded"],
-    ["destinations"],
+    ["log", "media", "psi", "login_limit", "retry", "bounded", "opus"],
+    ["tscodecs"],
+    ["destinations", "listen_url"],
     ["config_sentence"],
     ["config_types"],
     ["config"],
@@ -86,7 +92,7 @@ PYTHON_LAYERS = [
 ]
 # The extensions stand between the vocabulary and those who carry media.
 TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "session", "connect", "push", "server"}
-EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "psi", "rtmp", "tsoptions"}
+EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "opus", "psi", "rtmp", "tscodecs", "tsoptions"}
 
 
 def python_modules() -> Iterator[tuple[str, Path]]:

@@ -426,7 +426,9 @@ def test_config_frame_replaces_the_config() -> None:
 REFUSED = {
     "AV1": ([Track(4, Codec.AV1)], r"track 4 \(AV1\): MPEG-TS output carries H264, HEVC, AAC"),
     "FLAC": ([VIDEO, Track(4, Codec.FLAC)], r"track 4 \(FLAC\)"),
-    "Opus 5.1": ([Track(4, Codec.OPUS, channels=6)], r"track 4 \(OPUS\): expected 1 or 2 channels, got 6"),
+    "Opus of many": ([Track(4, Codec.OPUS, channels=9)], r"track 4 \(OPUS\): expected 1 to 8 channels, got 9"),
+    "splice alone": ([Track(4, Codec.SCTE35, config=b"\x86")], "splice information alone"),
+    "AMF data": ([VIDEO, Track(4, Codec.AMF)], r"track 4 \(AMF\)"),
     "no config": ([Track(4, Codec.H264)], r"track 4 \(H264\): avcC ends early"),
     "no AudioSpecificConfig": ([Track(4, Codec.AAC)], r"track 4 \(AAC\): AudioSpecificConfig ends early"),
     "AAC with a PCE": (

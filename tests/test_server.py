@@ -26,6 +26,9 @@ access_token = "t0ken-of-the-test"
 [rtmp]
 host = "127.0.0.1"
 port = {rtmp_port}
+[srt]
+host = "127.0.0.1"
+port = 0
 [[vhosts]]
 name = "default"
 [[vhosts.apps]]

@@ -1,10 +1,10 @@
-"""AAC headers: AudioSpecificConfig and ADTS, ISO 14496-3 1.6.2 and 1.A.2.
+"""AAC headers: AudioSpecificConfig, ADTS and LATM, ISO 14496-3 1.6.2, 1.A.2 and 1.7.3.
 
 Bytes in, facts out, and back; what cannot be parsed or said raises MediaError, whatever the bytes are.
 """
 from dataclasses import dataclass
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from pushcast.bits cimport Bits
 
@@ -57,8 +57,23 @@ cdef tuple _sample_rate(Bits bits):
     return index, _SAMPLE_RATES[index]
 
 
+@dataclass(frozen=True)
+class LatmConfig:
+    """What a StreamMuxConfig says.  See aac.pyi."""
+
+    asc: bytes
+    core_rate: int
+    sample_rate: int
+    channels: int
+    other_data: bool
+
+
 def parse_asc(data):
-    cdef Bits bits = Bits(bytes(data), "AudioSpecificConfig")
+    return _read_asc(Bits(bytes(data), "AudioSpecificConfig"), True)
+
+
+cdef object _read_asc(Bits bits, bint alone):
+    """``alone``: the record ends where its bytes do, so that an extension may stand behind it."""
     sbr = ps = False
     object_type = _object_type(bits)
     index, rate = _sample_rate(bits)
@@ -70,7 +85,7 @@ def parse_asc(data):
         sbr, ps = True, object_type == 29
         rate = _sample_rate(bits)[1]
         object_type = _object_type(bits)
-    elif object_type in (1, 2, 3, 4) and channel_config:
+    elif alone and object_type in (1, 2, 3, 4) and channel_config:
         sbr, ps, rate = _sync_extension(bits, rate)
     if object_type == 0:
         raise MediaError("AudioSpecificConfig: audio object type 0")
@@ -95,6 +110,73 @@ cdef tuple _sync_extension(Bits bits, rate):
     rate = _sample_rate(bits)[1]
     ps = bits.left() >= 12 and bits.u(11) == 0x548 and bits.u(1) == 1
     return True, ps, rate
+
+
+def parse_latm(data, known=None):
+    cdef Bits bits = Bits(bytes(data), "LATM")
+    cdef uint64_t size = 0, part = 255
+    mux = known if bits.u(1) else _stream_mux_config(bits)
+    if mux is None:
+        raise MediaError("LATM: the StreamMuxConfig has not come yet")
+    while part == 255:
+        part = bits.u(8)
+        size += part
+    if 8 * size > bits.left():
+        raise MediaError(f"LATM: a frame of {size} bytes, {bits.left() // 8} are there")
+    return mux, bits.at, size
+
+
+cdef object _stream_mux_config(Bits bits):
+    """One program, one layer, one frame in each element: ISO 14496-3 1.7.3.1, table 1.42."""
+    cdef uint64_t version = bits.u(1), begin, end, rest
+    if version and bits.u(1):
+        raise MediaError("LATM: audioMuxVersionA 1 is not defined")
+    if version:
+        _latm_value(bits)            # taraBufferFullness
+    # allStreamsSameTimeFraming, numSubFrames, numProgram, numLayer
+    if not bits.u(1) or bits.u(6) or bits.u(4) or bits.u(3):
+        raise MediaError("LATM with several programs, layers or frames in one element")
+    rest = _latm_value(bits) if version else 0
+    begin = bits.at
+    config = _read_asc(bits, False)
+    if config.object_type not in (1, 2, 3, 4) or config.channel_config == 0:
+        raise MediaError(f"LATM: AAC of object type {config.object_type} with channel configuration {config.channel_config}")
+    bits.skip(1)                     # GASpecificConfig: 4.4.1
+    if bits.u(1):
+        bits.skip(14)
+    bits.skip(1)
+    end = bits.at
+    if version:
+        if rest < end - begin:
+            raise MediaError(f"LATM: an AudioSpecificConfig of {end - begin} bits, {rest} were said")
+        bits.skip(rest - (end - begin))
+    if bits.u(3):
+        raise MediaError("LATM: frames of fixed length")
+    bits.skip(8)                     # latmBufferFullness
+    other_data = bits.u(1) == 1
+    if other_data and version:
+        _latm_value(bits)
+    elif other_data:
+        while bits.u(1):
+            bits.skip(8)
+        bits.skip(8)
+    if bits.u(1):
+        bits.skip(8)                 # crcCheckSum
+    core_rate = _SAMPLE_RATES[config.frequency_index] if config.frequency_index != _EXPLICIT_RATE else config.sample_rate
+    return LatmConfig(_cut(bits.owner, begin, end), core_rate, config.sample_rate, config.channels, other_data)
+
+
+cdef uint64_t _latm_value(Bits bits) except? 0xFFFFFFFFFFFFFFFF:
+    """LatmGetValue: table 1.43."""
+    cdef uint64_t count = bits.u(2)
+    return bits.u(8 * <uint32_t>(count + 1))
+
+
+cdef bytes _cut(bytes data, uint64_t begin, uint64_t end):
+    """Bits from here to there, filled up with zeros to whole bytes."""
+    cdef uint64_t count = end - begin, size = (count + 7) // 8
+    value = int.from_bytes(data, "big") >> (8 * len(data) - end) & ((1 << count) - 1)
+    return (value << (8 * size - count)).to_bytes(size, "big")
 
 
 def build_asc(object_type, sample_rate, channel_config):

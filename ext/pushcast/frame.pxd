@@ -26,6 +26,11 @@ cdef enum:
     CODEC_EAC3 = 20
     CODEC_FLAC = 21
     CODEC_MP2 = 22
+    CODEC_ID3 = 32
+    CODEC_SCTE35 = 33
+    CODEC_KLV = 34
+    CODEC_PRIVATE = 35
+    CODEC_AMF = 36
 
 ctypedef struct Frame:
     const uint8_t* data      # borrowed: valid during the call only

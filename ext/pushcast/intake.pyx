@@ -11,7 +11,7 @@ from libc.errno cimport EINTR, errno
 import os
 
 from pushcast.epoll cimport EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN, epoll_create1, epoll_ctl, epoll_event, epoll_wait
-from pushcast.mediasocket cimport MediaSocket
+from pushcast.mediasocket cimport ReadySocket
 from pushcast.wakeup cimport close_fd, drain_fd, new_eventfd, wake
 
 cdef enum:
@@ -45,7 +45,7 @@ cdef class Intake:
             raise OSError(errno, os.strerror(errno))
         return 0
 
-    def add(self, MediaSocket socket not None):
+    def add(self, ReadySocket socket not None):
         """Read this socket from now on; what came before is read at once."""
         self.sockets[socket.fd] = socket
         try:
@@ -54,7 +54,7 @@ cdef class Intake:
             del self.sockets[socket.fd]
             raise
 
-    def remove(self, MediaSocket socket not None):
+    def remove(self, ReadySocket socket not None):
         """Read it no more; to be called before it is closed.  One that is not there is no error."""
         if self.sockets.get(socket.fd) is socket:
             del self.sockets[socket.fd]
@@ -65,7 +65,7 @@ cdef class Intake:
         cdef epoll_event ready[EVENTS_AT_ONCE]
         cdef int count
         cdef int index
-        cdef MediaSocket socket
+        cdef ReadySocket socket
         while not self.stopping:
             with nogil:
                 count = epoll_wait(self.epoll_fd, ready, EVENTS_AT_ONCE, -1)

@@ -102,6 +102,7 @@ cdef extern from "<srt/srt.h>" nogil:
         SRT_ECONGEST
         SRT_ETIMEOUT
         SRT_EPEERERR
+        SRT_EPOLL_IN
         SRT_EPOLL_OUT
         SRT_EPOLL_ERR
         SRT_EPOLL_ENABLE_EMPTY
@@ -146,6 +147,9 @@ cdef extern from "<srt/srt.h>" nogil:
         int pktRcvLossTotal
         int pktRcvDropTotal
         int pktRcvUndecryptTotal
+        uint64_t byteRecvTotal
+        int msRcvBuf
+        int msRcvTsbPdDelay
 
     int srt_startup()
     unsigned int srt_getversion()
@@ -158,6 +162,9 @@ cdef extern from "<srt/srt.h>" nogil:
     int srt_connect(SRTSOCKET u, const sockaddr* name, int namelen)
     int srt_listen(SRTSOCKET u, int backlog)
     SRTSOCKET srt_accept(SRTSOCKET u, sockaddr* name, int* namelen)
+    int srt_listen_callback(SRTSOCKET lsn, int (*hook)(void* opaque, SRTSOCKET ns, int hsversion, const sockaddr* peer,
+                                                       const char* streamid) noexcept, void* opaque)
+    int srt_setrejectreason(SRTSOCKET u, int value)
     int srt_close(SRTSOCKET u)
     int srt_getsockname(SRTSOCKET u, sockaddr* name, int* namelen)
     int srt_setsockflag(SRTSOCKET u, SRT_SOCKOPT opt, const void* optval, int optlen)

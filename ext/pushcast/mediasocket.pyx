@@ -1,11 +1,10 @@
-"""MediaSocket: the socket of a publisher whose media flows.
+"""MediaSocket: the socket of an RTMP publisher whose media flows; ReadySocket: what any socket is to the intake (tssocket for others).
 
 Nearly every read brings media and nothing else, which the chunk reader hands to its sink in C, without a line of Python; what it brings besides, and
 what must be answered, is told to its owner, on the thread that reads (intake.pyx).
 
 All of them read into one buffer, for what a read brought is used up before the next one begins: a second of 8 Mbit/s in 8 reads.
 """
-cimport cython
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport UINT64_MAX, uint8_t
 
@@ -28,20 +27,17 @@ cdef enum:
 cdef uint8_t buffer[READ_BYTES]
 
 
-@cython.final
-cdef class MediaSocket:
-    """MediaSocket(fd, reader, attend, end)
+cdef class ReadySocket:
+    """ReadySocket(fd, end): what the intake reads.
 
-    ``attend(messages)``: something came that is no media for the reader's sink (the list may be empty), or ``attend_at`` bytes have come; the
-    owner sets ``attend_at`` anew then.
-    ``end(error)``: the peer closed (None), the socket failed (OSError), or what came cannot be taken (whatever the reader raised); nothing
-    is read after that.  ``fd``: a connected socket, owned from here on.
+    ``end(error)``: the peer closed (None), the socket failed (OSError), or what came cannot be taken (whatever was raised); nothing
+    is read after that.  ``fd``: owned from here on.
     """
 
-    def __cinit__(self, int fd, ChunkReader reader not None, attend not None, end not None):
+    def __cinit__(self, int fd, *args, **kwargs):
         self.fd = fd
-        self.reader = reader
-        self.attend = attend
+
+    def __init__(self, int fd, end not None):
         self.end = end
 
     def __dealloc__(self):
@@ -61,7 +57,34 @@ cdef class MediaSocket:
         return self.read_all()
 
     cdef bint read(self) except -1:
-        """True when there may be more."""
+        raise NotImplementedError
+
+    cdef int stop(self, error) except -1:
+        self.ended = True
+        self.end(error)
+        return 0
+
+    def close(self):
+        """Read no more and tell nothing; the intake must have forgotten it before.  A second call does nothing."""
+        self.ended = True
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+cdef class MediaSocket(ReadySocket):
+    """MediaSocket(fd, reader, attend, end): of an RTMP publisher, a connected socket.
+
+    ``attend(messages)``: something came that is no media for the reader's sink (the list may be empty), or ``attend_at`` bytes have come; the
+    owner sets ``attend_at`` anew then.
+    """
+
+    def __init__(self, int fd, ChunkReader reader not None, attend not None, end not None):
+        ReadySocket.__init__(self, fd, end)
+        self.reader = reader
+        self.attend = attend
+
+    cdef bint read(self) except -1:
         cdef Py_ssize_t size = recv(self.fd, buffer, READ_BYTES, MSG_DONTWAIT)
         cdef list messages
         if size < 0 and (errno == EAGAIN or errno == EINTR):
@@ -80,15 +103,3 @@ cdef class MediaSocket:
         # Of a message that has begun the rest is on its way: encoders send a chunk's header alone and its bytes right behind it.  A low-water mark
         # would spare that first read, but the read is what has the kernel acknowledge the header, which Nagle's algorithm waits for at the sender.
         return size == READ_BYTES or not self.reader.between_messages()
-
-    cdef int stop(self, error) except -1:
-        self.ended = True
-        self.end(error)
-        return 0
-
-    def close(self):
-        """Read no more and tell nothing; the intake must have forgotten it before.  A second call does nothing."""
-        self.ended = True
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1

@@ -23,14 +23,14 @@ from libc.string cimport memcpy
 from pushcast.frame cimport CODEC_HEVC, FRAME_CONFIG, FRAME_DISCONTINUITY, Frame
 from pushcast.pes cimport (
     ADTS_BYTES, AF_DISCONTINUITY, AF_PCR, AF_RANDOM_ACCESS, PACKET_BYTES, PAYLOAD_BYTES, PAYLOAD_ONLY, WRAP_ADTS,
-    WRAP_NAL, WRAP_NONE, WRAP_OPUS, es_t, lay_pes, put_packet_start, put_pes_rest, put_pes_start,
+    WRAP_NAL, WRAP_NONE, WRAP_OPUS, WRAP_SECTION, es_t, lay_pes, put_packet_start, put_pes_rest, put_pes_start,
     scatter_t,
 )
 from pushcast.ring cimport SPAN_DISCONTINUITY, SPAN_KEY, Ring
 
 from typing import NamedTuple
 
-from pushcast import psi, tsoptions
+from pushcast import opus, psi, tscodecs, tsoptions
 from pushcast.aac import build_adts
 from pushcast.errors import MediaError
 from pushcast.media import Codec, Kind
@@ -71,25 +71,45 @@ _FORMATS = {
 }
 _STREAM_IDS = {0xE0: 16, 0xC0: 32}    # how many numbers follow each base: table 2-22
 _PRIVATE_STREAM_1 = 0xBD
+_METADATA_STREAM = 0xFC
+# These go out as they came from a transport stream: their config is the stream_type and the descriptors.
+_DATA = (Codec.ID3, Codec.SCTE35, Codec.KLV, Codec.PRIVATE)
 
 
 def _format_of(track):
     """The track's row of the table, with what depends on the track itself filled in."""
     row = _FORMATS.get(track.codec)
+    if track.codec in _DATA and track.config:
+        wrap = WRAP_SECTION if track.codec is Codec.SCTE35 else WRAP_NONE
+        synchronous = track.codec is Codec.KLV and track.config[0] == tscodecs.METADATA_PES
+        return _Format(track.config[0], _METADATA_STREAM if synchronous else _PRIVATE_STREAM_1, wrap, track.config[1:])
     if row is None:
-        carried = ", ".join(codec.name for codec in _FORMATS)
+        carried = ", ".join(codec.name for codec in (*_FORMATS, *_DATA))
         raise MediaError(f"{_name(track)}: MPEG-TS output carries {carried}")
     if track.codec in (Codec.MP2, Codec.MP3) and 0 < track.sample_rate < 32000:
         return row._replace(stream_type=0x04)
     if track.codec is Codec.OPUS:
-        if track.channels not in (1, 2):
-            raise MediaError(f"{_name(track)}: expected 1 or 2 channels, got {track.channels}")
+        if not 1 <= track.channels <= opus.CHANNELS_MOST:
+            raise MediaError(f"{_name(track)}: expected 1 to {opus.CHANNELS_MOST} channels, got {track.channels}")
         return row._replace(descriptors=row.descriptors + bytes((0x7F, 2, 0x80, track.channels)))
     return row
 
 
+def _program_descriptors(tracks, options):
+    """What announces splice information (SCTE 35 8.1) and ID3 (metadata_pointer_descriptor, 13818-1 2.6.58)."""
+    codecs = {track.codec for track in tracks}
+    descriptors = b"\x05\x04CUEI" if Codec.SCTE35 in codecs else b""
+    if Codec.ID3 in codecs:
+        descriptors += b"\x25\x0f\xff\xffID3 \xffID3 \0\x1f" + options.service_id.to_bytes(2, "big")
+    return descriptors
+
+
 def _track_id(track):
     return track.id
+
+
+def _is_data(track):
+    return track.kind is Kind.DATA
 
 
 def _name(track):
@@ -140,7 +160,10 @@ cdef class TsMuxer(Muxer):
         self.owned = {}
         # The lowest id, as in Source: what is a join point there is one here.
         videos = sorted((track for track in tracks if track.kind is Kind.VIDEO), key=_track_id)
-        ordered = videos[:1] + [track for track in tracks if track not in videos[:1]]
+        others = [track for track in tracks if track not in videos[:1]]
+        ordered = videos[:1] + sorted(others, key=_is_data)
+        if ordered and ordered[0].codec is Codec.SCTE35:
+            raise MediaError("splice information alone is no stream: a track with a clock is needed")
         if not ordered or len({track.id for track in ordered}) != len(ordered):
             raise MediaError(f"expected one or more tracks of distinct ids, got the ids {[track.id for track in ordered]}")
         self.es = <es_t*>calloc(len(ordered), sizeof(es_t))
@@ -148,7 +171,7 @@ cdef class TsMuxer(Muxer):
             raise MemoryError("the elementary streams of a muxer")
         streams = self._add_streams(ordered, options)
         self._own_psi(&self.pat, psi.PAT_PID, psi.pat_packets(options))
-        self._own_psi(&self.pmt, options.pmt_pid, psi.pmt_packets(options, streams))
+        self._own_psi(&self.pmt, options.pmt_pid, psi.pmt_packets(options, streams, _program_descriptors(ordered, options)))
         self._own_psi(&self.sdt, psi.SDT_PID, psi.sdt_packets(options))
 
     def __dealloc__(self):
@@ -180,21 +203,25 @@ cdef class TsMuxer(Muxer):
         cdef uint32_t same = 0
         for index in range(self.es_count):
             same += self.es[index].stream_id & 0xE0 == row.stream_id
-        if row.stream_id != _PRIVATE_STREAM_1:
+        if row.stream_id in _STREAM_IDS:
             if same >= _STREAM_IDS[row.stream_id]:
                 raise MediaError(f"{_name(track)}: at most {_STREAM_IDS[row.stream_id]} tracks of its kind fit one program")
             es.stream_id = row.stream_id + same
         else:
-            es.stream_id = _PRIVATE_STREAM_1
+            es.stream_id = row.stream_id
         es.track = track.id
         es.codec = track.codec
         es.pid = pid
         es.wrap = row.wrap
         es.video = track.kind is Kind.VIDEO
+        es.sparse = track.kind is Kind.DATA
         es.dts = NEVER
         self._configure(es, track.config)
         self.es_count += 1
-        return psi.ElementaryStream(row.stream_type, pid, row.descriptors)
+        descriptors = row.descriptors
+        if track.language and track.kind is not Kind.DATA:
+            descriptors += bytes((tscodecs.LANGUAGE, 4)) + track.language.encode() + b"\0"
+        return psi.ElementaryStream(row.stream_type, pid, descriptors)
 
     cdef int _own_psi(self, psi_t* table, uint32_t pid, bytes packets) except -1:
         self.owned[f"table on PID {pid}"] = packets
@@ -286,7 +313,7 @@ cdef class TsMuxer(Muxer):
 
     cdef bint _makes_key(self, const Frame* frame, const es_t* es, bint random_access) noexcept nogil:
         """A cursor may join at this frame."""
-        return random_access and es == self.es if self.es.video else frame.dts >= self.key_due
+        return random_access and es == self.es if self.es.video else frame.dts >= self.key_due and (not es.sparse or es == self.es)
 
     cdef es_t* _es_of(self, uint32_t track) noexcept nogil:
         cdef uint32_t index
@@ -306,6 +333,8 @@ cdef class TsMuxer(Muxer):
             if &self.es[index] != written and self.es[index].dts > newest:
                 newest = self.es[index].dts
         for index in range(self.es_count):
+            if self.es[index].sparse and index:
+                continue
             other = dts if &self.es[index] == written else self.es[index].dts
             if other != NEVER and newest - other <= LAG_IGNORED and other < low:
                 low = other

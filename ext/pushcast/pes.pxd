@@ -5,6 +5,7 @@ from libc.string cimport memset
 
 from pushcast.frame cimport Frame
 from pushcast.nal cimport nal_cursor_t
+from pushcast.psisection cimport SECTION_BYTES
 from pushcast.wire cimport put_u8, put_u16, put_u32
 
 cdef enum:
@@ -30,6 +31,7 @@ cdef enum:
     WRAP_NAL = 1             # length-prefixed NAL units to Annex B
     WRAP_ADTS = 2            # an ADTS header before each
     WRAP_OPUS = 3            # an Opus control header before each
+    WRAP_SECTION = 4         # no PES packet: a section of splice information
 
 ctypedef struct es_t:
     uint32_t track           # Track.id
@@ -40,6 +42,7 @@ ctypedef struct es_t:
     uint8_t stream_id
     uint8_t counter          # continuity_counter of its next packet with payload
     bint video
+    bint sparse              # data: nobody waits for its next frame
     int64_t dts              # of its newest frame, NEVER (of mpegts) before the first
     const uint8_t* sets      # parameter sets of the config with start codes; owned by TsMuxer.owned
     size_t sets_bytes
@@ -62,6 +65,7 @@ ctypedef struct scatter_t:
     const uint8_t* known     # length-prefixed units that must not be repeated; NULL: none
     size_t known_bytes
     uint8_t head[HEAD_BYTES] # PES header and the few bytes that come with every frame of its kind
+    uint8_t section[SECTION_BYTES]   # with its times, for WRAP_SECTION
 
 
 cdef inline uint8_t* put_pcr(uint8_t* p, int64_t pcr) noexcept nogil:

@@ -8,16 +8,21 @@ What a decoder needs stands in every access unit that it may start with: a delim
 parameter sets, unless the access unit brings its own.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from pushcast.frame cimport CODEC_HEVC, FRAME_KEY, Frame
 from pushcast.nal cimport NAL_AUD, NAL_KEY, nal_cursor_t, nal_role, next_nal, parameter_sets
+from pushcast.psisection cimport SECTION_BYTES, crc32_mpeg
+from pushcast.splice cimport SPLICE_HEAD, get_pts_adjustment, put_pts_adjustment
 from pushcast.wire cimport put_u8, put_u16, put_u32
 
 cdef enum:
     PES_LENGTH_MAX = 0xFFFF
     ADTS_FRAME_MAX = 0x1FFF
     OPUS_FRAME_MAX = 7650        # 120 ms of 1275-byte frames of 20 ms: RFC 6716 3.2
+
+cdef uint8_t[PAYLOAD_BYTES] STUFFING
+memset(STUFFING, 0xFF, sizeof(STUFFING))
 
 cdef const uint8_t* START_CODE = b"\0\0\0\1"
 # Any slice type may follow: H.264 7.4.2.4, H.265 7.4.3.5.
@@ -174,6 +179,22 @@ cdef size_t lay_frame(scatter_t* scatter, const es_t* es, const Frame* frame) no
     return size + frame.size
 
 
+cdef size_t lay_section(scatter_t* scatter, const Frame* frame, int64_t delay) noexcept nogil:
+    """Lay out a splice_info_section with times of this stream, stuffed up to whole packets (2.4.4.1); 0 when it is none."""
+    cdef size_t left
+    if frame.size < SPLICE_HEAD + 4 or frame.size > SECTION_BYTES:
+        return 0
+    memcpy(scatter.section, frame.data, frame.size)
+    put_pts_adjustment(scatter.section, get_pts_adjustment(scatter.section) + frame.pts + delay)
+    put_u32(scatter.section + frame.size - 4, crc32_mpeg(scatter.section, frame.size - 4))
+    scatter.head[0] = 0              # pointer_field
+    scatter.left = 1
+    add_piece(scatter, scatter.section, frame.size)
+    left = PAYLOAD_BYTES - 1 - (frame.size + 1 + PAYLOAD_BYTES - 1) % PAYLOAD_BYTES
+    add_piece(scatter, STUFFING, left)
+    return 1 + frame.size + left
+
+
 cdef bint put_pes_header(
     uint8_t* p, const es_t* es, uint32_t stamps, size_t payload, int64_t dts, int64_t pts
 ) noexcept nogil:
@@ -211,6 +232,8 @@ cdef size_t lay_pes(
     scatter.unit_bytes = 0
     scatter.codec = es.codec
     scatter.known = NULL
+    if es.wrap == WRAP_SECTION:
+        return lay_section(scatter, frame, delay)
     if es.wrap == WRAP_NAL:
         payload = lay_units(scatter, es, frame, random_access)
     else:

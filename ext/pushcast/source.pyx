@@ -341,6 +341,26 @@ cdef class Source:
             muxer.write(&frame)
             seq += 1
 
+    def recent(self):
+        """What the GOP cache holds, oldest first: (track, dts, pts, flags, data) of each frame, times on the engine's line."""
+        cdef uint64_t seq
+        cdef Span span
+        cdef const uint8_t* stored
+        cdef Frame frame
+        found = []
+        self._lock()
+        try:
+            seq = self.frames.c.tail
+            while ring_span(&self.frames.c, seq, &span):
+                stored = self.frames.c.arena + span.offset
+                memcpy(&frame.pts, stored, 8)
+                memcpy(&frame.flags, stored + 8, 4)
+                found.append((span.track, span.dts, frame.pts, frame.flags, (<const char*>stored)[12:span.size]))
+                seq += 1
+        finally:
+            pthread_mutex_unlock(&self.mutex)
+        return found
+
     def release(self, Feed feed not None):
         """A push lets go of a feed; the last one out ends it."""
         self._lock()

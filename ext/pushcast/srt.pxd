@@ -13,7 +13,15 @@ cdef int start_library() except -1
 cdef void close_now(SRTSOCKET socket) noexcept
 
 
-cdef class SrtCaller:
+# What srt_create_socket and srt_accept gave and nobody closed yet.
+cdef set open_sockets
+
+
+cdef class SrtSocket:
     cdef SRTSOCKET socket    # -1 once closed or given to an SrtTransport
 
     cdef int require_open(self) except -1
+
+
+cdef class SrtCaller(SrtSocket):
+    pass

@@ -86,8 +86,7 @@ cdef int start_library() except -1:
     return 0
 
 
-# What srt_create_socket gave and nobody closed yet.
-cdef set open_sockets = set()
+open_sockets = set()
 
 
 def _stop_library():
@@ -186,10 +185,8 @@ cdef int put_address(sockaddr_storage* storage, int family, bytes packed, int po
     raise ValueError(f"address family: found {family}, allowed AF_INET and AF_INET6")
 
 
-@cython.final
-cdef class SrtCaller:
-    """A caller socket until its peer has accepted: non-blocking, REUSEADDR set.  Options first, then bind, then
-    connect.
+cdef class SrtSocket:
+    """A socket of libsrt's: non-blocking, REUSEADDR set.  Options first, then bind.
 
     ``options``: pairs of libsrt's option name and its value in libsrt's unit, set in their order.  Raises SrtError
     when libsrt refuses one (the text names the option, never its value) and KeyError for a name that is not known
@@ -260,20 +257,6 @@ cdef class SrtCaller:
         check(rc, &failure, "socket name")
         return ntohs((<sockaddr_in*>&storage).sin_port)
 
-    def connect(self, int family, tuple address not None):
-        """Begin to connect to (host, port) or (host, port, flow, scope); an SrtConnector tells how it ends."""
-        cdef sockaddr_storage storage
-        cdef failure_t failure
-        cdef int size, rc
-        self.require_open()
-        packed = system_socket.inet_pton(family, address[0].partition("%")[0])
-        size = put_address(&storage, family, packed, address[1], address[3] if len(address) > 3 else 0)
-        with nogil:
-            rc = srt_connect(self.socket, <sockaddr*>&storage, size)
-            if rc < 0:
-                note(&failure)
-        check(rc, &failure, "connect")
-
     def close(self):
         """Close the socket unless an SrtTransport has it.  May block: not on the event loop."""
         cdef SRTSOCKET socket = self.socket
@@ -287,9 +270,28 @@ cdef class SrtCaller:
 
     cdef int require_open(self) except -1:
         if self.socket < 0:
-            raise SrtError("SRT caller is closed")
+            raise SrtError("SRT socket is closed")
         return 0
 
     def __dealloc__(self):
         if self.socket >= 0:
             close_now(self.socket)
+
+
+@cython.final
+cdef class SrtCaller(SrtSocket):
+    """A caller socket until its peer has accepted: options first, then bind, then connect."""
+
+    def connect(self, int family, tuple address not None):
+        """Begin to connect to (host, port) or (host, port, flow, scope); an SrtConnector tells how it ends."""
+        cdef sockaddr_storage storage
+        cdef failure_t failure
+        cdef int size, rc
+        self.require_open()
+        packed = system_socket.inet_pton(family, address[0].partition("%")[0])
+        size = put_address(&storage, family, packed, address[1], address[3] if len(address) > 3 else 0)
+        with nogil:
+            rc = srt_connect(self.socket, <sockaddr*>&storage, size)
+            if rc < 0:
+                note(&failure)
+        check(rc, &failure, "connect")

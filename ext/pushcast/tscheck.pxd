@@ -5,13 +5,13 @@ verifyts looks at packets and clocks, verifypsi at PAT and PMT, verifypes at PES
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from pushcast.psisection cimport section_t
 from pushcast.wire cimport get_u16, get_u32
 
 cdef enum:
     TS_PACKET = 188
     TS_PIDS = 32             # a push carries a handful of tracks; garbage must not make the table grow
     TS_PROGRAMS = 4
-    TS_SECTION = 1024        # bytes: 3 + the largest section_length of a PAT or PMT (2.4.4.5, 2.4.4.9)
     TS_GARBAGE = 100         # packets' worth of bytes without sync after which a byte stream is not MPEG-TS
 
 # The order of TS_ERRORS in verifyts.pyx.
@@ -44,12 +44,10 @@ cdef enum:
     TS_ERROR_KINDS
 
 ctypedef struct ts_section_t:
-    uint32_t filled          # bytes of the section under way, 0 between sections
-    uint32_t size            # its whole size, 0 until the first three bytes are there
+    section_t parts
     uint32_t crc             # CRC_32 of the last good section: the same again needs no parsing
     uint32_t seen            # good sections so far
     uint8_t version          # version_number of the last good section
-    uint8_t data[TS_SECTION]
 
 ctypedef struct ts_interval_t:
     int64_t since            # first PCR after the last table, -1 until it came

@@ -1,43 +1,18 @@
 """PAT and PMT of a transport stream under check: ISO/IEC 13818-1 2.4.4, with their CRC_32 (Annex A).
 
-Sections are put together from packets; a section that is the same as the last needs no parsing.  What the tables say
+A section that is the same as the last needs no parsing.  What the tables say
 goes into the PIDs and programs of ts_check_t.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy
 
 from pushcast.frame cimport CODEC_H264, CODEC_HEVC
+from pushcast.psisection cimport SECTION_BAD, SECTION_WHOLE, TABLE_SECTION_BYTES, crc32_mpeg, next_section, split_pointer
 from pushcast.tscheck cimport (
     FIRST_WAITING, KIND_AUDIO, KIND_OTHER, KIND_PAT, KIND_PMT, KIND_UNKNOWN, KIND_VIDEO, PID_COUNTED, PID_LISTED,
-    PID_LOST, TS_PROGRAMS, TS_PSI_CRC, TS_PSI_SYNTAX, TS_PSI_VERSION, TS_SECTION, TS_TOO_MANY_PIDS, ts_add_pid,
+    PID_LOST, TS_PROGRAMS, TS_PSI_CRC, TS_PSI_SYNTAX, TS_PSI_VERSION, TS_TOO_MANY_PIDS, ts_add_pid,
     ts_check_t, ts_pid_t, ts_program_t, ts_section_t,
 )
 from pushcast.wire cimport get_u16, get_u32
-
-cdef uint32_t CRC_TABLE[256]
-
-
-cdef void _fill_crc_table() noexcept nogil:
-    cdef uint32_t i, k, value
-    cdef uint32_t polynomial = 0x04C11DB7
-    for i in range(256):
-        value = i << 24
-        for k in range(8):
-            value = (value << 1) ^ (polynomial if value >> 31 else 0u)
-        CRC_TABLE[i] = value
-
-
-_fill_crc_table()
-
-
-cdef inline uint32_t crc32_mpeg(const uint8_t* p, size_t size) noexcept nogil:
-    """CRC_32 of Annex A; 0 over a section that ends with its own CRC."""
-    cdef uint32_t crc = 0xFFFFFFFF
-    cdef size_t i
-    for i in range(size):
-        crc = (crc << 8) ^ CRC_TABLE[(crc >> 24) ^ p[i]]
-    return crc
-
 
 cdef void ts_pat(ts_check_t* c, const uint8_t* section, uint32_t size) noexcept nogil:
     """2.4.4.3: the programs and the PIDs of their PMTs."""
@@ -119,26 +94,26 @@ cdef bint ts_pmt(ts_check_t* c, int program, const uint8_t* section, uint32_t si
 
 cdef void ts_section(ts_check_t* c, ts_section_t* b, int program) noexcept nogil:
     """A whole section of the PAT (program -1) or a PMT."""
-    cdef const uint8_t* p = b.data
-    cdef uint32_t crc, i
-    cdef uint32_t version = (p[5] >> 1) & 31 if b.size >= 12 else 0
+    cdef const uint8_t* p = b.parts.data
+    cdef uint32_t crc, i, size = b.parts.size
+    cdef uint32_t version = (p[5] >> 1) & 31 if size >= 12 else 0
     if p[0] != (0 if program < 0 else 2):
         return   # private sections may share the PID of a PMT
-    if b.size < 12 or not p[1] & 0x80:
+    if size < 12 or not p[1] & 0x80:
         c.errors[TS_PSI_SYNTAX] += 1
         return
-    if crc32_mpeg(p, b.size) != 0:
+    if crc32_mpeg(p, size) != 0:
         c.errors[TS_PSI_CRC] += 1
         return
     if not p[5] & 1:
         return   # current_next_indicator 0: not in force yet
-    crc = get_u32(p + b.size - 4)
+    crc = get_u32(p + size - 4)
     if b.seen == 0 or b.crc != crc:
         if b.seen and b.version == version and p[6] == 0 and p[7] == 0:
             c.errors[TS_PSI_VERSION] += 1
         if program < 0:
-            ts_pat(c, p, b.size)
-        elif not ts_pmt(c, program, p, b.size):
+            ts_pat(c, p, size)
+        elif not ts_pmt(c, program, p, size):
             c.errors[TS_PSI_SYNTAX] += 1
         b.crc = crc
         b.version = <uint8_t>version
@@ -153,44 +128,27 @@ cdef void ts_section(ts_check_t* c, ts_section_t* b, int program) noexcept nogil
 
 
 cdef void ts_section_bytes(ts_check_t* c, ts_section_t* b, int program, const uint8_t* d, size_t size) noexcept nogil:
-    """Collects sections; 0xFF where a table_id would stand means stuffing up to the end of the packet (2.4.4.1)."""
-    cdef size_t take
+    cdef int step
     while size:
-        if b.filled == 0:
-            if d[0] == 0xFF:
-                return
-            b.size = 0
-        take = (3 if b.size == 0 else b.size) - b.filled
-        if take > size:
-            take = size
-        memcpy(b.data + b.filled, d, take)
-        b.filled += <uint32_t>take
-        d += take
-        size -= take
-        if b.size == 0 and b.filled == 3:
-            b.size = 3 + (get_u16(b.data + 1) & 0xFFFu)
-            if b.size > TS_SECTION or b.size == 3:
-                c.errors[TS_PSI_SYNTAX] += 1
-                b.filled = 0
-                return
-        elif b.size and b.filled == b.size:
-            b.filled = 0
+        step = next_section(&b.parts, &d, &size, TABLE_SECTION_BYTES)
+        if step == SECTION_BAD:
+            c.errors[TS_PSI_SYNTAX] += 1
+        elif step == SECTION_WHOLE:
             ts_section(c, b, program)
 
 
 cdef void ts_psi(ts_check_t* c, ts_section_t* b, int program, const uint8_t* d, size_t size, bint start) noexcept nogil:
     """Payload of a PID that carries sections; pointer_field in front when a section starts here."""
-    cdef size_t pointer
+    cdef size_t before = 0
     if not start:
-        if b.filled:
+        if b.parts.filled:
             ts_section_bytes(c, b, program, d, size)
         return
-    pointer = d[0]
-    if 1 + pointer > size:
+    if not split_pointer(d, size, &before):
         c.errors[TS_PSI_SYNTAX] += 1
-        b.filled = 0
+        b.parts.filled = 0
         return
-    if b.filled:
-        ts_section_bytes(c, b, program, d + 1, pointer)
-    b.filled = 0
-    ts_section_bytes(c, b, program, d + 1 + pointer, size - 1 - pointer)
+    if b.parts.filled:
+        ts_section_bytes(c, b, program, d + 1, before)
+    b.parts.filled = 0
+    ts_section_bytes(c, b, program, d + 1 + before, size - 1 - before)

@@ -74,9 +74,9 @@ cdef void ts_lost(ts_check_t* c) noexcept nogil:
     cdef uint32_t i
     for i in range(c.pids_used):
         c.pids[i].flags = (c.pids[i].flags & ~PID_COUNTED) | PID_LOST
-    c.pat.filled = 0
+    c.pat.parts.filled = 0
     for i in range(TS_PROGRAMS):
-        c.programs[i].section.filled = 0
+        c.programs[i].section.parts.filled = 0
 
 
 # ---- clock -----------------------------------------------------------------------------------------------------------
@@ -138,9 +138,9 @@ cdef bint ts_continuity(ts_check_t* c, ts_pid_t* s, uint32_t counter, uint64_t s
         c.errors[TS_CONTINUITY] += 1
         s.flags |= PID_LOST
         if s.kind == KIND_PAT:
-            c.pat.filled = 0
+            c.pat.parts.filled = 0
         elif s.kind == KIND_PMT:
-            c.programs[s.program].section.filled = 0
+            c.programs[s.program].section.parts.filled = 0
     elif announced and known and counter != due:
         s.flags |= PID_LOST
     s.flags = (s.flags | PID_COUNTED) & ~PID_DUPLICATED

@@ -1,4 +1,4 @@
-"""AAC headers: AudioSpecificConfig and ADTS.  Whatever cannot be parsed or said raises MediaError."""
+"""AAC headers: AudioSpecificConfig, ADTS and LATM.  Whatever cannot be parsed or said raises MediaError."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,20 @@ class AdtsHeader:
     header_size: int
     frame_size: int
 
+@dataclass(frozen=True)
+class LatmConfig:
+    """A StreamMuxConfig, ISO 14496-3 1.7.3.
+
+    ``core_rate`` (Hz) is what frames of 1024 samples count by, ``sample_rate`` and ``channels`` are those of the
+    decoded output; ``other_data``: bits of something else follow each frame.
+    """
+
+    asc: bytes
+    core_rate: int
+    sample_rate: int
+    channels: int
+    other_data: bool
+
 def parse_asc(data: ReadableBuffer) -> AudioConfig: ...
 def build_asc(object_type: int, sample_rate: int, channel_config: int) -> bytes:
     """AudioSpecificConfig of plain AAC with frames of 1024 samples; ``sample_rate`` in Hz."""
@@ -41,3 +55,8 @@ def parse_adts(data: ReadableBuffer) -> AdtsHeader:
 
 def build_adts(asc: ReadableBuffer, frame_size: int) -> bytes:
     """The 7-byte ADTS header of a raw frame of frame_size bytes; MediaError when ADTS cannot say what asc says."""
+
+def parse_latm(data: ReadableBuffer, known: LatmConfig | None = None) -> tuple[LatmConfig, int, int]:
+    """An AudioMuxElement with muxConfigPresent: the configuration in force (``known`` when it says "the same"), the bit
+    at which the frame begins, and the frame's bytes.  One program, one layer, one frame is what is taken.
+    """

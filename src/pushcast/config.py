@@ -36,10 +36,12 @@ from pushcast.config_types import (
     DestinationRules,
     Folder,
     Host,
+    LatencyMs,
     Level,
     LongToken,
     Name,
     Origins,
+    Passphrase,
     PemFile,
     Port,
     RuleId,
@@ -51,6 +53,7 @@ from pushcast.config_types import (
     Threads,
     TickMs,
     Token,
+    TsListenUrl,
     Word,
 )
 from pushcast.errors import ConfigError
@@ -113,10 +116,23 @@ class Rtmp(_Section):
 
 
 class Srt(_Section):
-    """Accepted for the SRT ingest to come; nothing listens there yet."""
+    """Where SRT publishers connect (ingest/srt.py); ``passphrase``: all of them must have it."""
 
     host: Host = "0.0.0.0"
     port: Port = 9999
+    latency_ms: LatencyMs = 120
+    passphrase: Annotated[
+        Passphrase | None, Field(description="10 to 79 characters, none of them a control character")
+    ] = None
+
+
+class MpegTs(_Section):
+    """A port that feeds one stream from a transport stream (ingest/mpegts.py)."""
+
+    vhost: Name = "default"
+    app: Name = "app"
+    name: Name
+    listen: TsListenUrl
 
 
 class PushRule(_Section):
@@ -217,6 +233,7 @@ class Config(BaseSettings):
     vhosts: Annotated[tuple[Vhost, ...], Field(min_length=1, description="one or more tables [[vhosts]]"), LIST] = (
         Vhost(name="default"),
     )
+    mpegts: Annotated[tuple[MpegTs, ...], Field(description="tables [[mpegts]]"), LIST] = ()
     sources: Annotated[tuple[SourceFile, ...], Field(description="tables [[sources]]"), LIST] = ()
     destinations: Destinations = Destinations()
     pull: Pull = Pull()
@@ -248,14 +265,18 @@ class Config(BaseSettings):
                     raise _misnamed(("vhosts", v, "apps", a, "name"), "each app name once in its vhost")
                 apps[vhost.name].add(app.name)
         streams: set[tuple[str, str, str]] = set()
-        for s, source in enumerate(self.sources):
-            if source.vhost not in apps:
-                raise _misnamed(("sources", s, "vhost"), _one_of(apps), source.vhost)
-            if source.app not in apps[source.vhost]:
-                raise _misnamed(("sources", s, "app"), _one_of(apps[source.vhost]), source.app)
-            stream = (source.vhost, source.app, source.name)
+        fed: list[tuple[Location, MpegTs | SourceFile]] = [
+            *((("mpegts", index), port) for index, port in enumerate(self.mpegts)),
+            *((("sources", index), source) for index, source in enumerate(self.sources)),
+        ]
+        for where, each in fed:
+            if each.vhost not in apps:
+                raise _misnamed((*where, "vhost"), _one_of(apps), each.vhost)
+            if each.app not in apps[each.vhost]:
+                raise _misnamed((*where, "app"), _one_of(apps[each.vhost]), each.app)
+            stream = (each.vhost, each.app, each.name)
             if stream in streams:
-                raise _misnamed(("sources", s, "name"), "each source name once in its app")
+                raise _misnamed((*where, "name"), "each name that is fed once in its app")
             streams.add(stream)
         return self
 

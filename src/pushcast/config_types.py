@@ -19,6 +19,8 @@ from pydantic_core import PydanticCustomError
 from pushcast.config_sentence import MAX_SHOWN
 from pushcast.destinations import ALLOWED_RULES, parse_rule
 from pushcast.file_url import ALLOWED_URL, parse_file_url
+from pushcast.listen_url import ALLOWED_URL as ALLOWED_LISTEN_URL
+from pushcast.listen_url import parse_listen_url
 from pushcast.log import redact
 
 MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistaken path (a clip, a device)
@@ -103,12 +105,17 @@ def _matching(pattern: re.Pattern[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _check_url(value: str) -> str:
-    try:
-        parse_file_url(value)
-    except ValueError as error:
-        raise _wrong(str(error)) from error
-    return value
+def _parsed_by(parse: Callable[[str], object]) -> AfterValidator:
+    """Whatever ``parse`` reads; the text stays as it is."""
+
+    def check(value: str) -> str:
+        try:
+            parse(value)
+        except ValueError as error:
+            raise _wrong(str(error)) from error
+        return value
+
+    return AfterValidator(check)
 
 
 def _by_index(value: Any) -> Any:
@@ -193,6 +200,11 @@ LongToken = Annotated[
     _matching(_LONG_TOKEN),
     REFERENCE,
 ]
+# libsrt takes 10 to 79 bytes: SRT's API-socket-options, SRTO_PASSPHRASE.
+_PASSPHRASE = re.compile(r"[^\x00-\x1f\x7f]{10,79}")
+Passphrase = Annotated[SecretStr, _matching(_PASSPHRASE), REFERENCE]
+# 16 bits on the wire.
+LatencyMs = Annotated[int, _number(0, 65_535, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 Scope = Annotated[tuple[str, ...], Field(min_length=1), _each(_check_name), LIST]
 Origins = Annotated[
     tuple[str, ...],
@@ -209,7 +221,8 @@ RuleId = Annotated[str, Field(description=ALLOWED_RULE_ID), _matching(RULE_ID), 
 Word = Annotated[str, Field(description="a text"), REFERENCE]
 SecretWord = Annotated[SecretStr, Field(description="a text"), REFERENCE]
 Texts = Annotated[tuple[str, ...], Field(description="a list of texts"), BeforeValidator(_texts), LIST]
-SourceUrl = Annotated[str, Field(description=ALLOWED_URL), AfterValidator(_check_url), BeforeValidator(_resolve_url)]
+SourceUrl = Annotated[str, Field(description=ALLOWED_URL), _parsed_by(parse_file_url), BeforeValidator(_resolve_url)]
+TsListenUrl = Annotated[str, Field(description=ALLOWED_LISTEN_URL), _parsed_by(parse_listen_url), REFERENCE]
 TickMs = Annotated[int, _number(5, 100, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 TcpTickMs = Annotated[int, _number(5, 200, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 Threads = Annotated[int, _number(1, 64), _NUMBER, REFERENCE]

@@ -31,9 +31,16 @@ class Codec(IntEnum):
     EAC3 = 20
     FLAC = 21
     MP2 = 22
+    ID3 = 32
+    SCTE35 = 33
+    KLV = 34
+    PRIVATE = 35
+    AMF = 36
 
     @property
     def kind(self) -> Kind:
+        if self >= Codec.ID3:
+            return Kind.DATA
         return Kind.VIDEO if self < Codec.AAC else Kind.AUDIO
 
 
@@ -49,7 +56,8 @@ class Track:
     """One elementary stream.
 
     ``id`` is unique within its stream; ``name`` is the variant name of the API; ``config`` is the decoder
-    configuration record (avcC, hvcC, AudioSpecificConfig).  Zero means unknown for every number.
+    configuration record (avcC, hvcC, AudioSpecificConfig, OpusHead); of data from a transport stream, its stream_type
+    and descriptors.  ``language``: three letters of ISO 639-2.  Zero, or empty, means unknown.
     """
 
     id: int
@@ -62,6 +70,7 @@ class Track:
     sample_rate: int = 0
     channels: int = 0
     bitrate: int = 0
+    language: str = ""
 
     @property
     def kind(self) -> Kind:

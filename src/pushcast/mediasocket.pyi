@@ -3,8 +3,17 @@ from typing import final
 
 from pushcast.chunk import ChunkReader, Message
 
+class ReadySocket:
+    """What an Intake reads.  ``fd`` is owned from here on; ``end(error)``: nothing more comes."""
+
+    def __init__(self, fd: int, end: Callable[[Exception | None], None]) -> None: ...
+    @property
+    def fd(self) -> int: ...
+    def __call__(self) -> bool: ...
+    def close(self) -> None: ...
+
 @final
-class MediaSocket:
+class MediaSocket(ReadySocket):
     attend_at: int
     def __init__(
         self,
@@ -13,7 +22,3 @@ class MediaSocket:
         attend: Callable[[list[Message]], None],
         end: Callable[[Exception | None], None],
     ) -> None: ...
-    @property
-    def fd(self) -> int: ...
-    def __call__(self) -> bool: ...
-    def close(self) -> None: ...

@@ -10,8 +10,8 @@ from pushcast.tsoptions import TsOptions
 class TsMuxer(Muxer):
     """Writes frames of ``tracks`` into ``ring`` as one-program MPEG-TS: one frame, one PES packet, one span.
 
-    Carries H264, HEVC, AAC, MP2, MP3, AC3, EAC3 and Opus of 1 or 2 channels.  MediaError for other codecs and for a
-    config that does not parse or that ADTS cannot express; it names track and codec.
+    Carries H264, HEVC, AAC, MP2, MP3, AC3, EAC3, Opus, and data that came from a transport stream.  MediaError for
+    other codecs and for a config that does not parse or that ADTS cannot express; it names track and codec.
 
     A FRAME_CONFIG frame replaces the track's config and writes nothing; MediaError, and the old config stays, when it
     does not parse.

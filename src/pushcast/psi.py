@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pushcast.errors import MediaError
-from pushcast.tsoptions import SERVICE_BYTES_MAX, TsOptions
+from pushcast.tsoptions import NULL_PID, SERVICE_BYTES_MAX, TsOptions
 
 PAT_PID = 0x0000
 SDT_PID = 0x0011
+MIN_PID = 0x0010  # below are those with a meaning of their own: 13818-1 table 2-3
 PACKET_PAYLOAD_BYTES = 184
 
 _SECTION_LENGTH_MAX = 1021  # 2.4.4.5
@@ -34,9 +35,12 @@ def pat_packets(options: TsOptions) -> bytes:
     return _packets(PAT_PID, _section(0x00, _MPEG_SYNTAX, options.transport_stream_id, _version_of(body), body))
 
 
-def pmt_packets(options: TsOptions, streams: Sequence[ElementaryStream]) -> bytes:
-    """The PMT of these streams, the first of which carries the PCR; MediaError when they do not fit one section."""
-    body = (0xE000 | streams[0].pid).to_bytes(2, "big") + b"\xf0\0"
+def pmt_packets(options: TsOptions, streams: Sequence[ElementaryStream], program: bytes = b"") -> bytes:
+    """The PMT of these streams, the first of which carries the PCR; MediaError when they do not fit one section.
+
+    ``program``: the descriptors of the program itself.
+    """
+    body = (0xE000 | streams[0].pid).to_bytes(2, "big") + (0xF000 | len(program)).to_bytes(2, "big") + program
     for stream in streams:
         body += bytes((stream.stream_type,)) + (0xE000 | stream.pid).to_bytes(2, "big")
         body += (0xF000 | len(stream.descriptors)).to_bytes(2, "big") + stream.descriptors
@@ -60,6 +64,31 @@ def sdt_packets(options: TsOptions) -> bytes:
 def _dvb_text(text: str) -> bytes:
     """0x15 announces UTF-8: EN 300 468 annex A."""
     return text.encode() if text.isascii() else b"\x15" + text.encode()
+
+
+def read_pat(section: bytes) -> list[tuple[int, int]]:
+    """(program_number, PID of its PMT) of each program, in order; the section is whole and its CRC right."""
+    lines = (section[at : at + 4] for at in range(8, len(section) - 7, 4))
+    programs = [(int.from_bytes(line[:2], "big"), int.from_bytes(line[2:], "big") & 0x1FFF) for line in lines]
+    return [(number, pid) for number, pid in programs if number and MIN_PID <= pid < NULL_PID]
+
+
+def read_pmt(section: bytes) -> list[ElementaryStream]:
+    """The elementary streams, in order; the section is whole and its CRC right.  :raises MediaError: its lengths do not
+    add up.
+    """
+    end = len(section) - 4
+    at = 12 + (int.from_bytes(section[10:12], "big") & 0xFFF)
+    streams = []
+    while at + 5 <= end:
+        pid = int.from_bytes(section[at + 1 : at + 3], "big") & 0x1FFF
+        begin = at + 5
+        size = int.from_bytes(section[at + 3 : begin], "big") & 0xFFF
+        streams.append(ElementaryStream(section[at], pid, section[begin : begin + size]))
+        at = begin + size
+    if at != end:
+        raise MediaError(f"PMT: its streams end at byte {at}, the section at {end}")
+    return streams
 
 
 def crc32(data: bytes) -> int:

@@ -27,12 +27,15 @@ from pushcast.desired import Desired
 from pushcast.destinations import DestinationPolicy
 from pushcast.egress.fanout import FanOut, Pace
 from pushcast.egress.resolve import enforce
-from pushcast.errors import TransportError
+from pushcast.errors import SrtError, TransportError
 from pushcast.events import Events
 from pushcast.health import look_after
 from pushcast.ingest.file import FileSource
+from pushcast.ingest.mpegts import MpegTsIngest
 from pushcast.ingest.pull import Pulls
 from pushcast.ingest.rtmp import RtmpIngest
+from pushcast.ingest.srt import SrtIngest
+from pushcast.listen_url import parse_listen_url
 from pushcast.log import endpoint, logger
 from pushcast.scheduler import Scheduler
 from pushcast.source import Clock
@@ -89,6 +92,13 @@ async def serve(config: Config) -> None:
         ingest = RtmpIngest(registry, config.rtmp.host, config.rtmp.port)
         running.push_async_callback(ingest.close)
         await _listen_rtmp(ingest)
+        ports = [(parse_listen_url(port.listen), (port.vhost, port.app, port.name)) for port in config.mpegts]
+        mpegts = MpegTsIngest(registry, ingest.intake, ports)
+        running.push_async_callback(mpegts.close)
+        await mpegts.start()
+        srt = _srt_ingest(config, registry)
+        running.push_async_callback(srt.close)
+        await _listen_srt(srt)
         running.push_async_callback(_cancel, _play_files(config, registry))
         pulls = Pulls(registry, config.pull.files_below)
         running.push_async_callback(pulls.close)
@@ -160,6 +170,20 @@ async def _listen_rtmp(ingest: RtmpIngest) -> None:
     except OSError as error:
         raise _cannot_listen("rtmp", ingest.host, ingest.port, error) from error
     _log.info("rtmp: listening on %s", endpoint(ingest.host, ingest.port))
+
+
+def _srt_ingest(config: Config, registry: Registry) -> SrtIngest:
+    srt = config.srt
+    passphrase = srt.passphrase.get_secret_value() if srt.passphrase is not None else ""
+    return SrtIngest(registry, srt.host, srt.port, srt.latency_ms, passphrase)
+
+
+async def _listen_srt(ingest: SrtIngest) -> None:
+    try:
+        await ingest.start()
+    except SrtError as error:
+        raise TransportError(f"srt.port: cannot listen on {endpoint(ingest.host, ingest.port)}: {error}") from error
+    _log.info("srt: listening on %s", endpoint(ingest.host, ingest.port))
 
 
 async def _listen_api(api: Api, config: Config) -> None:

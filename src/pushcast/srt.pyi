@@ -6,9 +6,8 @@ from typing import final
 def library_version() -> str: ...
 def has_bonding() -> bool: ...
 
-@final
-class SrtCaller:
-    """A caller socket until its peer has accepted: options first, then bind, then connect through an SrtConnector.
+class SrtSocket:
+    """A socket of libsrt's: options first, then bind.
 
     ``options``: pairs of libsrt's option name and value in libsrt's unit.  Raises SrtError when libsrt refuses one.
     """
@@ -20,11 +19,15 @@ class SrtCaller:
     def bind(self, family: int, address: str, port: int) -> int:
         """Bind to a local UDP port, 0 for any; returns the port.  An empty address means every interface."""
 
-    def connect(self, family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> None:
-        """Begin to connect."""
-
     def close(self) -> None:
         """Close the socket unless an SrtTransport has it.  May block: not on the event loop."""
 
     @property
     def closed(self) -> bool: ...
+
+@final
+class SrtCaller(SrtSocket):
+    """A caller socket until its peer has accepted: bound first, then connected through an SrtConnector."""
+
+    def connect(self, family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> None:
+        """Begin to connect."""

@@ -144,8 +144,8 @@ class Registry:
         :raises NotFound: no such app.  :raises Conflict: the name is live or held by another publisher.
         """
         key = (vhost, app, name)
-        self._check_app(vhost, app)
-        if key in self._live or key in self._reserved:
+        self.check_app(vhost, app)
+        if self.is_taken(*key):
             raise Conflict(f"stream {vhost}/{app}/{name} is already being published")
         self._reserved.add(key)
         try:
@@ -157,7 +157,7 @@ class Registry:
         """Make a stream live and tell the listeners.  :raises NotFound: no such app.  :raises Conflict: the name is
         live.
         """
-        self._check_app(stream.vhost, stream.app)
+        self.check_app(stream.vhost, stream.app)
         if stream.key in self._live:
             raise Conflict(f"stream {stream.vhost}/{stream.app}/{stream.name} is already live")
         self._live[stream.key] = stream
@@ -190,10 +190,16 @@ class Registry:
         found = [stream for key, stream in self._live.items() if key[:2] == (vhost, app)]
         return sorted(found, key=lambda stream: stream.name)
 
+    def is_taken(self, vhost: str, app: str, name: str) -> bool:
+        """The stream is live, or a publisher holds its name."""
+        key = (vhost, app, name)
+        return key in self._live or key in self._reserved
+
     def subscribe(self, listener: StreamListener) -> None:
         self._listeners.append(listener)
 
-    def _check_app(self, vhost: str, app: str) -> None:
+    def check_app(self, vhost: str, app: str) -> None:
+        """:raises NotFound: no such app."""
         if not self.has_vhost(vhost):
             raise NotFound(f"Could not find the virtual host: [{vhost}]")
         if not self.has_app(vhost, app):

@@ -16,20 +16,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from pushcast.chunk import ChunkReader, Message
 from pushcast.errors import Conflict, EngineError, NotFound
 from pushcast.flvinput import FlvInput
+from pushcast.ingest.publication import MAX_NAME_CHARS, Publication, is_stream_name, vhost_named
 from pushcast.intake import Intake
 from pushcast.log import Prefixed, endpoint, logger, printable
 from pushcast.mediasocket import MediaSocket
 from pushcast.rtmp.events import Accept, Connect, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
 from pushcast.rtmp.server import ServerConnection
-from pushcast.source import Source
-from pushcast.stream import Registry, Stream
+from pushcast.stream import Registry
 
 _log = logger("ingest.rtmp")
 
@@ -50,7 +50,6 @@ PARTIAL_BYTES = 32 * 1024 * 1024
 MAX_UNREAD_BYTES = 64 * 1024
 # Handshake and commands.  All connections read into one buffer: what a read brought is used up before the next begins.
 READ_BYTES = 16 * 1024
-MAX_NAME_CHARS = 255
 
 Told = TypeVar("Told")
 
@@ -137,7 +136,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         self._log = Prefixed(_log, "publisher")
         self._place = ("", "")  # vhost and app
         self._host = ""
-        self._publication: _Publication | None = None
+        self._publication: Publication[FlvInput] | None = None
         self._heard_at = self._waiting_since = loop.time()
         self._heard_bytes = 0  # by then; there are too many reads to look at the clock for each
         self._socket: MediaSocket | None = None
@@ -288,14 +287,14 @@ class _PublisherConnection(asyncio.BufferedProtocol):
     def _on_event(self, event: Event) -> None:
         match event:
             case Connect(app, tc_url):
-                self._place = self._vhost(tc_url), _app(app)
+                self._place = vhost_named(self._registry, _host_of(tc_url)), _app(app)
                 self._write(self._connection.send(Accept()))
             case Publish(key):
                 self._on_publish(key.partition("?")[0].strip("/"))
             case Metadata(values) if self._publication is not None:
-                self._publication.sink.metadata(dict(values))
+                self._publication.input.metadata(dict(values))
             case Media(message) if self._publication is not None:
-                self._publication.sink.receive(message)
+                self._publication.input.receive(message)
             case Unpublish():
                 self._unpublish()
                 self._stopped = True
@@ -304,11 +303,13 @@ class _PublisherConnection(asyncio.BufferedProtocol):
                 pass
 
     def _on_publish(self, name: str) -> None:
-        if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
+        if not is_stream_name(name):
             self._refuse("NetStream.Publish.BadName", f"expected a stream name of 1 to {MAX_NAME_CHARS} characters")
             return
         try:
-            self._publication = _Publication(self._registry, *self._place, name, self._host, self._close)
+            url = f"rtmp://{self._host}/{self._place[1]}/{name}"
+            place = (*self._place, name)
+            self._publication = Publication(self._registry, place, "Rtmp", url, FlvInput, self._close)
         except NotFound as error:
             self._refuse("NetStream.Publish.Denied", str(error))
             return
@@ -319,7 +320,7 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         self._waiting_since = self._loop.time()
         self._reader.max_message_bytes = MESSAGE_BYTES
         self._reader.max_partial_bytes = PARTIAL_BYTES
-        self._reader.media = self._publication.sink
+        self._reader.media = self._publication.input
         self._log.info("publishes %s", printable("/".join((*self._place, name))))
         self._write(self._connection.send(Start()))
 
@@ -333,61 +334,12 @@ class _PublisherConnection(asyncio.BufferedProtocol):
         if publication is not None:
             publication.end()
 
-    def _vhost(self, tc_url: str) -> str:
-        """The vhost named like the host that the publisher asked for, else the first of the configuration."""
-        try:
-            host = urlsplit(tc_url).hostname or ""
-        except ValueError:
-            host = ""
-        vhosts = self._registry.vhosts  # host names know no case, and urlsplit has lowered this one
-        return next((vhost for vhost in vhosts if vhost.lower() == host), next(iter(vhosts), ""))
 
-
-class _Publication:
-    """A name that a publisher holds, the source it feeds, and the stream once its tracks are known.
-
-    Raises NotFound for an unknown app and Conflict for a name that is taken.
-    """
-
-    def __init__(
-        self, registry: Registry, vhost: str, app: str, name: str, publisher: str, close: Callable[[], None]
-    ) -> None:
-        self._registry = registry
-        self._name = (vhost, app, name)
-        self._publisher = publisher
-        self._close = close
-        self._held = ExitStack()
-        self._held.enter_context(registry.reserve(vhost, app, name))
-        self.source = Source(*registry.timeline(vhost, app, name))
-        self.sink = FlvInput(self.source)
-        self.stream: Stream | None = None
-        self._late_tracks_told = False
-
-    def announce_when_ready(self) -> bool:
-        """True once the stream is there."""
-        if self.stream is not None:
-            return True
-        if not self.sink.ready:
-            return False
-        self.sink.freeze()
-        vhost, app, name = self._name
-        url = f"rtmp://{self._publisher}/{app}/{name}"
-        self.stream = self._registry.add(
-            Stream(vhost, app, name, self.sink.tracks, self.source, "Rtmp", url, self._close)
-        )
-        return True
-
-    def tell_late_tracks(self) -> None:
-        """Say once that there are tracks which are left out."""
-        if self.stream is not None and self.sink.late_tracks and not self._late_tracks_told:
-            self._late_tracks_told = True
-            _log.warning("stream %s: a track came after the stream was announced: left out", self.stream.label)
-
-    def end(self) -> None:
-        if self.stream is not None:
-            self._registry.remove(self.stream)
-        self.source.end()
-        self._held.close()
+def _host_of(tc_url: str) -> str:
+    try:
+        return urlsplit(tc_url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _app(app: str) -> str:

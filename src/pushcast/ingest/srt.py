@@ -1,0 +1,192 @@
+"""SRT ingest: callers publish at one port, each with the stream that it feeds in its stream id.
+
+Who may is decided in the handshake, on libsrt's thread (srtlistener): a caller whose stream id cannot be read, whose
+app does not exist or whose stream is live is refused with the code that tells it so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+from collections.abc import Mapping
+from functools import partial
+
+from pushcast.errors import Conflict, EngineError, NotFound, SrtError
+from pushcast.ingest.publication import is_stream_name, vhost_named
+from pushcast.ingest.reception import Reception
+from pushcast.ingest.stream_id import BAD_REQUEST, BadStreamId, parse_stream_id
+from pushcast.log import Prefixed, endpoint, logger, printable
+from pushcast.srtlistener import SrtIntake, SrtListener, SrtPublisher, SrtRefusal
+from pushcast.stream import Name, Registry
+
+_log = logger("ingest.srt")
+
+SILENT_S = 30.0  # libsrt itself ends a connection whose peer has gone
+LOOK_S = 0.5
+MAX_PUBLISHERS = 1000
+NOT_FOUND, CONFLICT, OVERLOAD = 1404, 1409, 1402
+# For 50 Mbit/s at four seconds of latency; memory is taken as packets come.
+RECEIVE_PACKETS = 25_600
+
+
+class SrtIngest:
+    """The listening side.  ``port`` 0 binds a free one; ``port`` tells which after ``start``."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        host: str = "0.0.0.0",
+        port: int = 9999,
+        latency_ms: int = 120,
+        passphrase: str = "",
+    ) -> None:
+        self.registry = registry
+        self.host = host
+        self.port = port
+        self._latency_ms = latency_ms
+        self._passphrase = passphrase
+        self._publishers: set[_Publisher] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._intake: SrtIntake | None = None
+        self._listener: SrtListener | None = None
+        self._thread: threading.Thread | None = None
+        self._look: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Listen.  :raises EngineError: the port cannot be bound."""
+        self._loop = asyncio.get_running_loop()
+        self._intake = SrtIntake()
+        options = (("rcvlatency", self._latency_ms), ("fc", RECEIVE_PACKETS), ("rcvbuf", RECEIVE_PACKETS * 1456))
+        self._listener = SrtListener(options, self._decide, self._accepted)
+        host = await _resolved(self._loop, self.host)
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        self.port = self._listener.bind(family, host, self.port)
+        self._listener.listen()
+        self._intake.listen(self._listener)
+        self._thread = threading.Thread(target=self._intake.run, name="srt-intake", daemon=True)
+        self._thread.start()
+        self._look = self._loop.call_later(LOOK_S, self._look_after)
+
+    async def close(self) -> None:
+        """Stop listening and end all publishers and their streams."""
+        if self._intake is None or self._listener is None:
+            return
+        if self._look is not None:
+            self._look.cancel()
+        for publisher in list(self._publishers):
+            publisher.end("the server stops")
+        self._intake.stop()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._listener.close)
+        for publisher in list(self._publishers):
+            await publisher.closed()
+
+    @property
+    def intake(self) -> SrtIntake:
+        assert self._intake is not None
+        return self._intake
+
+    def statistics(self, stream: Name) -> Mapping[str, float] | None:
+        """libsrt's figures of the publisher of a stream, None when SRT does not feed it."""
+        return next((each.srt.statistics() for each in self._publishers if each.name == stream), None)
+
+    def leave(self, publisher: _Publisher) -> None:
+        self._publishers.discard(publisher)
+
+    def _decide(self, stream_id: str, address: tuple[str, int]) -> str:
+        """On libsrt's thread."""
+        try:
+            name = self._name_of(stream_id)
+            if self.registry.is_taken(*name):
+                raise Conflict(f"stream {'/'.join(name)} is already being published")
+        except BadStreamId as error:
+            raise SrtRefusal(error.code, str(error)) from None
+        except NotFound as error:
+            raise SrtRefusal(NOT_FOUND, str(error)) from None
+        except Conflict as error:
+            raise SrtRefusal(CONFLICT, str(error)) from None
+        if len(self._publishers) >= MAX_PUBLISHERS:
+            raise SrtRefusal(OVERLOAD, f"there are {MAX_PUBLISHERS} publishers, and more are not taken")
+        return self._passphrase
+
+    def _name_of(self, stream_id: str) -> Name:
+        asked = parse_stream_id(stream_id)
+        if not is_stream_name(asked.name):
+            raise BadStreamId("expected a stream name of printable characters", BAD_REQUEST)
+        vhost = vhost_named(self.registry, asked.host)
+        self.registry.check_app(vhost, asked.app)
+        return vhost, asked.app, asked.name
+
+    def _accepted(self, srt: SrtPublisher) -> None:
+        """On the intake's thread."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to react
+            self._loop.call_soon_threadsafe(self._begin, srt)
+
+    def _begin(self, srt: SrtPublisher) -> None:
+        log = Prefixed(_log, f"publisher {endpoint(*srt.address)}")
+        try:
+            publisher = _Publisher(self, srt, self._name_of(srt.stream_id), log)
+        except (EngineError, BadStreamId) as error:  # it was taken between the handshake and now
+            log.info("refused: %s", printable(str(error)))
+            asyncio.get_running_loop().run_in_executor(None, srt.close)
+            return
+        self._publishers.add(publisher)
+        publisher.start()
+
+    def _look_after(self) -> None:
+        assert self._loop is not None
+        self._look = self._loop.call_later(LOOK_S, self._look_after)
+        for publisher in list(self._publishers):
+            publisher.check_deadlines()
+
+
+class _Publisher:
+    """One caller.  :raises Conflict: its stream's name is taken."""
+
+    def __init__(self, ingest: SrtIngest, srt: SrtPublisher, name: Name, log: Prefixed) -> None:
+        self.srt = srt
+        self.name = name
+        self._ingest = ingest
+        self._log = log
+        url = f"srt://{endpoint(*srt.address)}/{'/'.join(name)}"
+        close = partial(self.end, "closed from outside")
+        self._reception = Reception(ingest.registry, name, "Srt", url, log, self.end, close)
+        self._closing: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        self._log.info("publishes %s", printable("/".join(self.name)))
+        self.srt.start(self._reception.tap, self._reception.on_end)
+        try:
+            self._ingest.intake.add(self.srt)
+        except SrtError:
+            self.end("the sender left")
+
+    def end(self, reason: str) -> None:
+        """The one place where a publisher ends: one line, its stream goes, its socket is closed beside the loop."""
+        if self._closing is not None:
+            return
+        self._log.info("ended: %s", printable(reason))
+        self._ingest.intake.remove(self.srt)
+        self._reception.finish()
+        self._closing = asyncio.get_running_loop().run_in_executor(None, self.srt.close)
+        self._closing.add_done_callback(lambda _: self._ingest.leave(self))
+
+    async def closed(self) -> None:
+        if self._closing is not None:
+            await self._closing
+
+    def check_deadlines(self) -> None:
+        if self._closing is None:
+            reason = self._reception.reason_to_stop(SILENT_S)
+            if reason:
+                self.end(reason)
+
+
+async def _resolved(loop: asyncio.AbstractEventLoop, host: str) -> str:
+    found = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    return str(found[0][4][0])
