@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-broadcast bench-reliability bench-api \
+.PHONY: demo test soak conformance lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-broadcast bench-reliability bench-api \
     bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
 
 PYTHON := .venv/bin/python
@@ -24,6 +24,10 @@ demo: .stamp/build
 # The last summary printed is pytest's own over the whole suite.
 test: .stamp/system-test .stamp/build lint sanitize sanitize-threads
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+# Every input, every codec, every output, and docs/media.md from it: five minutes.
+conformance: .stamp/system-test .stamp/build
+	PYTHONPATH=tests $(PYTHON) -m conformance
 
 # Minutes of what the tests do for seconds.
 soak: .stamp/system-test .stamp/build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import socket
 import threading
@@ -9,15 +10,22 @@ import time
 from dataclasses import replace
 
 import pytest
+from build_ts import crc32
+from read_ts import HEVC_SETS
 from streams import ASC, AUDIO, AVCC, CONFIG, VIDEO, TestFrame, av_frames
+from ts_frames import ac3_frame, eac3_frame, mp3_frame, splice_insert
 
+from pushcast import videoconfig
 from pushcast.chunk import ChunkReader, Message
 from pushcast.errors import MediaError
 from pushcast.flv import RtmpMuxer
-from pushcast.media import Codec, Track
+from pushcast.flvinput import FlvInput
+from pushcast.media import Codec, Enhanced, Kind, Track
+from pushcast.opus import opus_head
 from pushcast.ring import Ring
 from pushcast.rtmp import amf0
 from pushcast.sender import EVENT_RELEASED, EVENT_STARTED, Destination, Sender
+from pushcast.source import Clock, Source
 from pushcast.transport import TcpTransport
 
 CHUNK_BYTES = 65536
@@ -207,8 +215,7 @@ def test_times_are_rounded_from_absolute_values() -> None:
     ("tracks", "sentence"),
     [
         ([], "no track for RTMP"),
-        ([VIDEO, replace(VIDEO, id=4)], "track 4 is a second video track: RTMP carries one"),
-        ([Track(7, Codec.HEVC)], "track 7 is HEVC: RTMP carries H264 and AAC"),
+        ([Track(7, Codec.MP2)], "track 7 is MP2: RTMP carries H264, HEVC"),
         ([replace(VIDEO, config=bytes(70000))], "a decoder configuration record of 70000 bytes"),
     ],
 )
@@ -222,3 +229,146 @@ def test_frames_of_other_tracks_and_empty_frames_are_passed_over() -> None:
     muxer.write_frame(1, 0, 0, 1, b"audio")
     muxer.write_frame(0, 0, 0, 1, b"")
     assert muxer.ring.head == 0
+
+
+# ---- enhanced RTMP: what one side writes, the other reads ----
+
+HVCC = videoconfig.build_hvcc(*[[unit] for unit in HEVC_SETS])
+STREAMINFO = bytes.fromhex("10001000000000000000") + (48000 << 12 | 1 << 9 | 15 << 4).to_bytes(4, "big") + bytes(20)
+VIDEOS = [
+    VIDEO,
+    Track(0, Codec.HEVC, config=HVCC, width=640),
+    Track(0, Codec.AV1, config=b"\x81\x04\x0c\x00"),
+    Track(0, Codec.VP9, config=b"\x01\0\0\0\0\x0a\x82\x02\x02\x02\0\0"),
+]
+AUDIOS = [
+    AUDIO,
+    Track(1, Codec.MP3, sample_rate=48000, channels=2),
+    Track(1, Codec.OPUS, config=opus_head(6), channels=6),
+    Track(1, Codec.FLAC, config=STREAMINFO, sample_rate=48000, channels=2),
+    Track(1, Codec.AC3, sample_rate=48000, channels=6),
+    Track(1, Codec.EAC3, sample_rate=48000, channels=6),
+]
+
+
+def sent_and_read(tracks: list[Track], frames: list[TestFrame], enhanced: Enhanced, **more: object) -> FlvInput:
+    """Through a muxer, a sender, a socket, a chunk reader and an input."""
+    muxer = RtmpMuxer(Ring(), tracks, 4096, enhanced, **more)
+    wire, peer = Wire(), Peer(muxer, 7)
+    for frame in frames:
+        muxer.write_frame(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
+    wire.join(peer)
+    messages = wire.leave(peer)
+    wire.close()
+    found = FlvInput(Source(Clock()))
+    for message in messages:
+        if message.type in (8, 9):
+            found.receive(message)
+        else:
+            name, *values = amf0.decode(message.payload)
+            if name == "@setDataFrame":
+                found.metadata(dict(values[1]))
+            else:
+                found.data(message.timestamp_ms, message.payload)
+    return found
+
+
+def frames_of(tracks: list[Track], step: int = 3600) -> list[TestFrame]:
+    """The first of each video is a keyframe; presentation times that no whole millisecond is."""
+    heads = {Codec.AC3: ac3_frame(1)[:7], Codec.EAC3: eac3_frame(1)[:7], Codec.MP3: mp3_frame(1)[:7]}
+    return [
+        TestFrame(
+            track.id,
+            90_000 + number * step,
+            90_000 + number * step + (7213 if track.codec in (Codec.H264, Codec.HEVC) else 0),
+            1 if number == 0 or track.kind is Kind.AUDIO else 0,
+            heads.get(track.codec, b"") + bytes((track.id, number)) * 300,
+        )
+        for number in range(12)
+        for track in tracks
+    ]
+
+
+def check_read(found: FlvInput, tracks: list[Track], frames: list[TestFrame], tolerance: int) -> None:
+    """Every frame of every track, in order, at one distance in time; tracks are numbered by the input."""
+    assert [(track.codec, track.config) for track in found.tracks] == [(track.codec, track.config) for track in tracks]
+    got = found.source.recent()
+    for number, track in enumerate(tracks):
+        sent = [frame for frame in frames if frame.track == track.id]
+        own = [frame for frame in got if frame[0] == found.tracks[number].id]
+        assert [(flags & 1, data) for _, _, _, flags, data in own] == [(frame.flags, frame.data) for frame in sent]
+        distance = own[0][1] - sent[0].dts
+        for (_, dts, pts, _, _), frame in zip(own, sent, strict=True):
+            assert abs(dts - distance - frame.dts) <= 45
+            assert abs(pts - distance - frame.pts) <= tolerance
+
+
+@pytest.mark.parametrize("enhanced", [Enhanced.AUTO, Enhanced.ALWAYS])
+@pytest.mark.parametrize("video", VIDEOS, ids=lambda track: track.codec.name)
+@pytest.mark.parametrize("audio", AUDIOS, ids=lambda track: track.codec.name)
+def test_every_codec_is_read_back(video: Track, audio: Track, enhanced: Enhanced) -> None:
+    frames = frames_of([video, audio])
+    found = sent_and_read([video, audio], frames, enhanced)
+    assert found.ready
+    check_read(found, [video, audio], frames, 1 if enhanced is Enhanced.ALWAYS else 45)
+
+
+def test_tracks_without_end() -> None:
+    tracks = [replace(VIDEOS[0], id=0), replace(AUDIO, id=1), replace(VIDEOS[1], id=2), replace(VIDEOS[2], id=3)]
+    tracks += [replace(AUDIOS[2], id=4), replace(AUDIO, id=5, language="deu")]
+    frames = frames_of(tracks)
+    check_read(sent_and_read(tracks, frames, Enhanced.AUTO), tracks, frames, 45)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "sentence"),
+    [
+        ([VIDEO, replace(VIDEO, id=4)], "track 4 is a second video track: RTMP carries one unless it is enhanced"),
+        ([VIDEOS[1]], "track 0 is HEVC: RTMP carries H264, AAC, MP3 unless it is enhanced"),
+    ],
+)
+def test_what_plain_rtmp_cannot_carry(tracks: list[Track], sentence: str) -> None:
+    with pytest.raises(MediaError, match=sentence):
+        RtmpMuxer(Ring(), tracks, 4096, Enhanced.NEVER)
+
+
+def test_a_plain_stream_is_the_same_bytes_unless_all_is_enhanced() -> None:
+    rings = []
+    for enhanced in (Enhanced.AUTO, Enhanced.NEVER, Enhanced.ALWAYS):
+        muxer = RtmpMuxer(Ring(), [VIDEO, AUDIO], 4096, enhanced)
+        for frame in av_frames(1):
+            muxer.write_frame(frame.track, frame.dts, frame.pts, frame.flags, frame.data)
+        rings.append([muxer.ring.read(seq) for seq in range(muxer.ring.head)])
+    assert rings[0] == rings[1] != rings[2]
+
+
+def test_colour_and_cue_points_go_along() -> None:
+    """HDR metadata is read back and is there for whoever joins later; AMF data and splices come at their time."""
+    hevc = VIDEOS[1]
+    colour = amf0.encode("colorInfo", {"colorConfig": {"bitDepth": 10.0}})
+    cue = amf0.encode("onTextData", {"text": "hello"})
+    frames = frames_of([hevc, AUDIO])
+    frames[4:4] = [
+        TestFrame(0, frames[4].dts, frames[4].dts, 8, colour),
+        TestFrame(0, frames[4].dts, frames[4].dts, 16, cue),
+        TestFrame(9, frames[4].dts, frames[4].dts, 1, splice_insert(5, -frames[4].dts)),
+    ]
+    found = sent_and_read([hevc, AUDIO], frames, Enhanced.AUTO, cues=[9])
+    assert found.source.tracks[0].metadata == colour
+    data = [data for _, _, _, flags, data in found.source.recent() if flags & 16]
+    name, values = amf0.decode(data[1])
+    assert data[0] == cue
+    assert (name, values["name"], values["type"]) == ("onCuePoint", "scte35", "splice_insert")
+    section = base64.b64decode(values["cue"])
+    assert (section[0], crc32(section)) == (0xFC, 0)
+    assert values["time"] == frames[4].dts / 90_000
+    media = [frame for frame in frames if frame.flags < 8 and frame.track != 9]
+    plain = [frame for frame in found.source.recent() if not frame[3] & 24]
+    assert [frame[4] for frame in plain] == [frame.data for frame in media]
+    late = RtmpMuxer(Ring(), [replace(hevc, metadata=colour)], 4096, Enhanced.AUTO)
+    late.write_frame(0, 0, 0, 1, b"picture")
+    wire, peer = Wire(), Peer(late, 7)
+    wire.join(peer)
+    types = [message.payload[:5] for message in wire.leave(peer)]
+    wire.close()
+    assert types[1:] == [b"\x90hvc1", b"\xd4hvc1", b"\x91hvc1"]

@@ -39,6 +39,8 @@ def test_tracks_come_from_their_sequence_headers() -> None:
     publisher.say(VIDEO, 0, AVC_CONFIG)
     assert not publisher.input.ready
     publisher.say(AUDIO, 0, AAC_CONFIG)
+    assert not publisher.input.ready, "further tracks may follow until the first frame"
+    publisher.say(AUDIO, 0, b"\xaf\x01\x21")
     assert publisher.input.ready
     video, audio = publisher.input.tracks
     assert (video.id, video.codec, video.config, video.width, video.height) == (0, Codec.H264, AVCC, 640, 360)
@@ -108,12 +110,16 @@ def test_late_tracks_are_counted_and_left_out() -> None:
 @pytest.mark.parametrize(
     ("type", "body", "sentence"),
     [
-        (VIDEO, b"\x12\x00", r"video: found FLV codec 2, expected 7 \(H.264\)"),
-        (VIDEO, b"\x90hvc1", r"video: found an enhanced RTMP tag \(FourCC b'hvc1'\)"),
-        (VIDEO, b"\x17\x00\x00", "video: found a tag of 3 bytes, expected at least 5"),
+        (VIDEO, b"\x12\x00", r"video: found FLV codec 2, expected 7 \(H.264\) or a FourCC"),
+        (VIDEO, b"\x90vvc1\x01", "video: found vvc1, expected avc1, hvc1, av01, vp09"),
+        (VIDEO, b"\x90hvc1\x01", r"video \(HEVC\): hvcC"),
+        (VIDEO, b"\x90hvc", "video: found a tag of 4 bytes that begins 90687663 and cannot be read"),
+        (VIDEO, b"\x17\x00\x00", "video: found a tag of 3 bytes that begins 170000 and cannot be read"),
+        (AUDIO, b"\x90fLaC\x01", r"audio \(FLAC\): found 1 bytes of STREAMINFO, expected 34"),
+        (AUDIO, b"\x95\x00mp4a\x03\xff", r"audio track 3 \(AAC\): AudioSpecificConfig"),
         (VIDEO, b"\x17\x00\x00\x00\x00\x01\x02", "avcC"),
         (VIDEO, b"\x17\x00\x00\x00\x00" + bytes(70000), "a decoder configuration record of 70000 bytes"),
-        (AUDIO, b"\x2f\x00", r"audio: found FLV format 2, expected 10 \(AAC\)"),
+        (AUDIO, b"\x1f\x00", r"audio: found FLV format 1, expected 10 \(AAC\), 2 \(MP3\) or a FourCC"),
         (AUDIO, b"\xaf\x00\xff", "AudioSpecificConfig"),
     ],
 )

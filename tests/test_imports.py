@@ -22,7 +22,7 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 # From the bottom up.
 EXTENSION_LAYERS = [
     ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "splice"],
-    ["psisection", "tscheck"],
+    ["psisection", "tscheck", "flvtag"],
     [
         "nal",
         "aac",
@@ -56,22 +56,24 @@ EXTENSION_LAYERS = [
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
     ["cbr"],
     ["source", "sender", "sinkrtmp"],
-    ["flvinput", "esparser"],
+    ["esparser"],
     ["nalparser", "audioparser"],
-    ["tsinput"],
+    ["tsinput", "flvinput"],
     ["tstap"],
     ["tssocket", "srtlistener"],
 ]
 PYTHON_LAYERS = [
     ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places", "heap"],
     ["log", "media", "psi", "login_limit", "retry", "bounded", "opus"],
-    ["tscodecs"],
+    ["tscodecs", "fourcc"],
+    ["selection"],
     ["destinations", "listen_url"],
     ["config_sentence"],
     ["config_types"],
     ["config"],
     ["access_token", "store", "access", "audit"],
     ["rtmp"],
+    ["cuepoint", "flvcodecs"],
     ["stream"],
     ["ingest", "egress"],
     ["backups", "health", "presets"],
@@ -91,8 +93,20 @@ PYTHON_LAYERS = [
     ["__main__"],
 ]
 # The extensions stand between the vocabulary and those who carry media.
-TOUCH_EXTENSIONS = {"rtmp", "stream", "ingest", "egress", "sink", "session", "connect", "push", "server"}
-EXTENSIONS_MAY_IMPORT = {"errors", "media", "log", "opus", "psi", "rtmp", "tscodecs", "tsoptions"}
+TOUCH_EXTENSIONS = {"flvcodecs", "rtmp", "stream", "ingest", "egress", "sink", "session", "connect", "push", "server"}
+EXTENSIONS_MAY_IMPORT = {
+    "errors",
+    "media",
+    "cuepoint",
+    "flvcodecs",
+    "fourcc",
+    "log",
+    "opus",
+    "psi",
+    "rtmp",
+    "tscodecs",
+    "tsoptions",
+}
 
 
 def python_modules() -> Iterator[tuple[str, Path]]:

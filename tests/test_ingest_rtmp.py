@@ -116,6 +116,7 @@ class Publisher:
         await self.media(18, 0, metadata)
         await self.media(9, 0, VIDEO_HEADER)
         await self.media(8, 0, AUDIO_HEADER)
+        await self.media(8, 0, b"\xaf\1\x21")  # with the first frame all tracks are there
 
     async def picture(self, number: int, size: int = 900) -> None:
         key = number == 0
@@ -185,8 +186,8 @@ async def test_frames_reach_the_source(ingest: RtmpIngest, registry: Registry, s
     stream = await live(registry, "first", "one", "s")
     for number in range(12):
         await publisher.picture(number, 70_000 if number == 0 else 900)
-    await until(lambda: stream.source.frame_count == 12)
-    assert stream.source.byte_count == 70_004 + 11 * 904
+    await until(lambda: stream.source.frame_count == 13)
+    assert stream.source.byte_count == 1 + 70_004 + 11 * 904
     publisher.writer.close()
     await asyncio.wait_for(stream.ended.wait(), 5)
     assert stream.source.ended
@@ -248,7 +249,7 @@ async def test_a_name_in_use_is_refused_and_the_first_publisher_stays(
         await first.headers()
         stream = await live(registry, "first", "one", "s")
     await first.picture(0)
-    await until(lambda: stream.source.frame_count == 1)
+    await until(lambda: stream.source.frame_count == 3)
     assert len(reasons(log)) == 2
     first.writer.close()
     await asyncio.wait_for(stream.ended.wait(), 5)
@@ -275,9 +276,9 @@ async def test_unsupported_media_ends_the_connection_with_the_reason(
     ingest: RtmpIngest, log: pytest.LogCaptureFixture
 ) -> None:
     publisher = await Publisher(ingest.port).publish("s")
-    await publisher.media(8, 0, b"\x2f\xff\xfb")
+    await publisher.media(8, 0, b"\x1f\xff\xfb")
     await publisher.closed()
-    assert reasons(log) == ["audio: found FLV format 2, expected 10 (AAC)"]
+    assert reasons(log) == ["audio: found FLV format 1, expected 10 (AAC), 2 (MP3) or a FourCC"]
 
 
 async def test_a_track_that_comes_late_is_left_out_and_said_once(
@@ -335,7 +336,7 @@ async def test_hostile_bytes_cost_their_own_connection_and_one_line(
     assert len(log.messages) == 1
     assert words in reasons(log)[0]
     await other.picture(0)
-    await until(lambda: stream.source.frame_count == 1)
+    await until(lambda: stream.source.frame_count == 2)
     other.writer.close()
 
 
@@ -422,7 +423,7 @@ async def test_media_right_behind_publish_is_not_lost(ingest: RtmpIngest, regist
     await publisher.headers()
     await publisher.picture(0)
     stream = await live(registry, "first", "one", "s")
-    await until(lambda: stream.source.frame_count == 1)
+    await until(lambda: stream.source.frame_count == 2)
     publisher.writer.close()
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
 from pushcast.errors import LocalProtocolError, ProtocolError, Rejected, RemoteProtocolError
-from pushcast.rtmp import messages
+from pushcast.rtmp import events, messages
 from pushcast.rtmp.amf0 import EcmaArray, encode
 from pushcast.rtmp.client import ClientConnection
 from pushcast.rtmp.connection import Connection, State
@@ -197,7 +197,7 @@ def test_what_the_client_says_is_golden() -> None:
     hello = client.send(Hello())
     client.receive_data(b"\x03" + bytes(2 * BLOCK_BYTES))
     assert isinstance(client.next_event(), HandshakeDone)
-    sent = [hello[:5] + client.data_to_send()[:0], client.send(Connect("a", "rtmp://h/a"))]
+    sent = [hello[:5] + client.data_to_send()[:0], client.send(Connect("a", "rtmp://h/a", enhanced=False))]
     body = encode(
         "connect",
         1,
@@ -544,11 +544,13 @@ def test_endings(command: Command, ends: bool) -> None:
 def test_metadata(data: Data) -> None:
     pair = Pair().until(State.LIVE)
     assert pair.raw("server", data, 1) == [Metadata({"width": 321.0})]
-    assert pair.raw("server", Data(("onCuePoint", {"width": 321.0})), 1) == []
+    assert pair.raw("server", Data(("onCuePoint", {"width": 321.0})), 1) == [
+        events.Data(0, encode("onCuePoint", {"width": 321.0}))
+    ]
     assert pair.raw("server", Data(("onMetaData",)), 1) == []
     amf3 = write_message(5, 15, 1, 0, b"\0\2\0\1x\x11\x0a", pair.server.reader.chunk_size)
     pair.server.receive_data(amf3)
-    assert pair.server.next_event() is None
+    assert pair.server.next_event() == events.Data(0, b"\2\0\1x\x11\x0a")
     broken = write_message(5, 18, 1, 0, encode("onMetaData") + b"\x03", pair.server.reader.chunk_size)
     pair.server.receive_data(broken)
     with pytest.raises(RemoteProtocolError, match="expected 2 bytes"):

@@ -305,6 +305,16 @@ cdef int look_ac3(const uint8_t* data, size_t size, audio_frame_t* frame) noexce
     return LOOK_FRAME
 
 
+def audio_facts(codec, const uint8_t[::1] head not None):
+    """sample_rate and channels of an MP3, AC-3 or E-AC-3 frame that begins like this; {} when it does not tell."""
+    cdef audio_frame_t frame
+    cdef AudioParser parser = MpegAudioParser.__new__(MpegAudioParser) if codec is Codec.MP3 else Ac3Parser.__new__(Ac3Parser)
+    if head.shape[0] < 7 or parser.look(&head[0], <size_t>head.shape[0], &frame) != LOOK_FRAME:
+        return {}
+    channels = (1 if head[3] >> 6 == 3 else 2) if codec is Codec.MP3 else frame.signature & 15
+    return {"sample_rate": frame.sample_rate, "channels": channels}
+
+
 cdef class OpusParser(AudioParser):
     """OpusParser(source, track, channels): ``channels`` as the descriptor of the PMT says, 1 to 8."""
 

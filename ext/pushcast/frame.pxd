@@ -12,6 +12,9 @@ cdef enum:
     FRAME_KEY = 1            # random access point: IDR / IRAP picture
     FRAME_CONFIG = 2         # data is a new decoder configuration record of the track, not an access unit
     FRAME_DISCONTINUITY = 4  # time or content does not continue the frame before
+    FRAME_METADATA = 8       # data describes the track's pictures (HDR colour), as the AMF of enhanced RTMP
+    FRAME_DATA = 16          # data is an AMF message beside the tracks: cue points, captions
+    FRAME_BESIDE = 26        # any of those that are no access unit: CONFIG, METADATA, DATA
 
 # The numbers of pushcast.media.Codec (a test holds them equal).
 cdef enum:

@@ -20,7 +20,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from pushcast.frame cimport CODEC_HEVC, FRAME_CONFIG, FRAME_DISCONTINUITY, Frame
+from pushcast.frame cimport CODEC_HEVC, FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, Frame
 from pushcast.pes cimport (
     ADTS_BYTES, AF_DISCONTINUITY, AF_PCR, AF_RANDOM_ACCESS, PACKET_BYTES, PAYLOAD_BYTES, PAYLOAD_ONLY, WRAP_ADTS,
     WRAP_NAL, WRAP_NONE, WRAP_OPUS, WRAP_SECTION, es_t, lay_pes, put_packet_start, put_pes_rest, put_pes_start,
@@ -262,6 +262,8 @@ cdef class TsMuxer(Muxer):
         cdef bint random_access = False
         cdef size_t pes_bytes = 0
         if es == NULL:
+            return 0
+        if frame.flags & (FRAME_BESIDE & ~FRAME_CONFIG):
             return 0
         if frame.flags & FRAME_CONFIG:
             return self._configure(es, frame.data[:frame.size])

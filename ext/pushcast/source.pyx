@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 import time
 from dataclasses import replace
 
-from pushcast.frame cimport FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Frame
+from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, FRAME_METADATA, Frame
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
@@ -27,7 +27,7 @@ from pushcast.wakeup cimport mutex_init, pthread_mutex_destroy, pthread_mutex_lo
 from pushcast.cbr import CbrMuxer
 from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.flv import RtmpMuxer
-from pushcast.media import Container, Kind
+from pushcast.media import Codec, Container, Kind
 from pushcast.mpegts import TsMuxer
 from pushcast.tsoptions import TsOptions
 
@@ -217,11 +217,13 @@ cdef class Source:
             return None
         self._onto_engine_time(frame, clock)
         if frame.flags & FRAME_CONFIG:
-            self._replace_config(frame.track, (<const char*>frame.data)[:frame.size])
+            self._replace(frame.track, "config", (<const char*>frame.data)[:frame.size])
+        elif frame.flags & FRAME_METADATA:
+            self._replace(frame.track, "metadata", (<const char*>frame.data)[:frame.size])
         self._remember(frame)
         self.frame_count += 1
         self.byte_count += frame.size
-        if not frame.flags & FRAME_CONFIG:
+        if not frame.flags & FRAME_BESIDE:
             measure(&clock.measured, frame)
         cdef list failed = None
         cdef Feed feed
@@ -263,12 +265,12 @@ cdef class Source:
             if jumped:
                 frame.flags |= FRAME_DISCONTINUITY
         frame.pts += self.offset
-        if clock.last_dts != INT64_MIN and dts <= clock.last_dts and not frame.flags & FRAME_CONFIG:
+        if clock.last_dts != INT64_MIN and dts <= clock.last_dts and not frame.flags & FRAME_BESIDE:
             dts = clock.last_dts + 1
         frame.dts = dts
         if frame.pts < dts:
             frame.pts = dts
-        if not frame.flags & FRAME_CONFIG:
+        if not frame.flags & FRAME_BESIDE:
             clock.last_dts = dts
         if dts > self.newest_dts:
             self.newest_dts = dts
@@ -290,8 +292,8 @@ cdef class Source:
         self.frames.commit(0, <uint32_t>(frame.size + 12), frame.dts, flags, frame.track)
         return 0
 
-    def _replace_config(self, uint32_t track_id, bytes config):
-        self.tracks = tuple(replace(track, config=config) if track.id == track_id else track for track in self.tracks)
+    def _replace(self, uint32_t track_id, member, bytes value):
+        self.tracks = tuple(replace(track, **{member: value}) if track.id == track_id else track for track in self.tracks)
 
     def feed(self, key, int64_t keep_ms=0):
         """The feed of this FeedKey, made and filled from the newest keyframe on if it is the first push that asks; `release` it.
@@ -311,8 +313,7 @@ cdef class Source:
         return feed
 
     cdef Feed _new_feed(self, key):
-        chosen = [track for track in self.tracks if track.id in key.track_ids]
-        cdef Feed feed = Feed(key, _muxer(key, Ring(RING_BYTES, RING_START_BYTES, RING_SPANS), chosen))
+        cdef Feed feed = Feed(key, _muxer(key, Ring(RING_BYTES, RING_START_BYTES, RING_SPANS), self.tracks))
         # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
         feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
         self._replay(feed.muxer)
@@ -403,10 +404,11 @@ cdef class Source:
 
 
 def _muxer(key, ring, tracks):
+    chosen = [track for track in tracks if track.id in key.track_ids]
     if key.container is Container.RTMP:
-        return RtmpMuxer(ring, tracks)
+        return RtmpMuxer(ring, chosen, enhanced=key.enhanced, cues=[track.id for track in tracks if track.codec is Codec.SCTE35])
     options = key.ts_options or TsOptions()
-    return (CbrMuxer if options.mux_bits_per_s else TsMuxer)(ring, tracks, options)
+    return (CbrMuxer if options.mux_bits_per_s else TsMuxer)(ring, chosen, options)
 
 
 def _track_id(track):

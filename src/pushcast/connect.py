@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.errors import ConnectTimeout, EngineError, MediaError, TransportError
 from pushcast.log import Prefixed
-from pushcast.media import FeedKey, select_tracks
+from pushcast.media import Enhanced, FeedKey, Track
+from pushcast.selection import Selection, select_tracks
 from pushcast.settings import PushSettings
 from pushcast.source import RING_BYTES
 from pushcast.stream import Stream
@@ -29,17 +30,36 @@ CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 
 
+def selection(settings: PushSettings, stream: Stream) -> Selection:
+    """The tracks of the stream that these settings ask for."""
+    container = PROTOCOLS[settings.protocol].container
+    enhanced = settings.target.enhanced
+    return select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container, enhanced)
+
+
+def selected(settings: PushSettings, stream: Stream) -> tuple[Track, ...]:
+    """:raises MediaError: there is none, or none can be carried."""
+    found = selection(settings, stream)
+    if found.tracks:
+        return found.tracks
+    if found.skipped:
+        reasons = "; ".join(f"{track.codec.name} (id {track.id}): {why}" for track, why in found.skipped)
+        raise MediaError(f"no track of stream {stream.name} can be carried: {reasons}")
+    asked = ", ".join([*settings.variant_names, *(f"id {each}" for each in settings.track_ids)])
+    there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
+    raise MediaError(
+        f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
+    )
+
+
 def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
     """What of the stream these settings ask for.  :raises MediaError: nothing."""
-    container = PROTOCOLS[settings.protocol].container
-    tracks = select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container)
-    if not tracks:
-        asked = ", ".join([*settings.variant_names, *(f"id {each}" for each in settings.track_ids)])
-        there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
-        raise MediaError(
-            f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
-        )
-    return FeedKey(container, tuple(track.id for track in tracks), settings.target.ts_options)
+    ids = tuple(track.id for track in selected(settings, stream))
+    target = settings.target
+    # Without what only enhanced RTMP carries, "never" and "auto" are the same bytes.
+    always = target.enhanced is Enhanced.ALWAYS
+    enhanced = Enhanced.ALWAYS if always else Enhanced.AUTO
+    return FeedKey(PROTOCOLS[settings.protocol].container, ids, target.ts_options, enhanced)
 
 
 def take_feed(settings: PushSettings, stream: Stream) -> Feed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -51,13 +50,26 @@ class Container(StrEnum):
     RTMP = "rtmp"
 
 
+# What RTMP carries since FLV 10.1, one track of each kind.
+PLAIN_CODECS = (Codec.H264, Codec.AAC, Codec.MP3)
+
+
+class Enhanced(StrEnum):
+    """Whether a peer gets enhanced RTMP: as far as the tracks need it, for everything, or not at all."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Track:
     """One elementary stream.
 
     ``id`` is unique within its stream; ``name`` is the variant name of the API; ``config`` is the decoder
     configuration record (avcC, hvcC, AudioSpecificConfig, OpusHead); of data from a transport stream, its stream_type
-    and descriptors.  ``language``: three letters of ISO 639-2.  Zero, or empty, means unknown.
+    and descriptors.  ``language``: three letters of ISO 639-2.
+    ``metadata``: HDR colour, as the AMF of enhanced RTMP.  Zero, or empty, means unknown.
     """
 
     id: int
@@ -71,6 +83,7 @@ class Track:
     channels: int = 0
     bitrate: int = 0
     language: str = ""
+    metadata: bytes = field(default=b"", repr=False)
 
     @property
     def kind(self) -> Kind:
@@ -84,42 +97,11 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class FeedKey:
-    """Which bytes a destination needs: a container, the ids of the tracks in it, in stream order, and what a transport
-    stream has otherwise than usual.
+    """Which bytes a destination needs: a container, the ids of the tracks in it, in stream order, what a transport
+    stream has otherwise than usual, and how much of enhanced RTMP.
     """
 
     container: Container
     track_ids: tuple[int, ...]
     ts_options: TsOptions | None = None
-
-
-def select_tracks(
-    tracks: Sequence[Track], variant_names: Iterable[str], track_ids: Iterable[int], container: Container
-) -> tuple[Track, ...]:
-    """Tracks of a push: those named OR listed; nothing asked: all for MPEG-TS, first video + first audio for RTMP.
-
-    A name may carry an index among the tracks of that name, ``video_h264:1``.
-    """
-    names, ids = list(variant_names), set(track_ids)
-    ordered = sorted(tracks, key=lambda track: track.id)
-    if names or ids:
-        named = {track.id for name in names for track in _named(ordered, name)}
-        return tuple(track for track in ordered if track.id in ids or track.id in named)
-    if container is Container.MPEGTS:
-        return tuple(ordered)
-    firsts: dict[Kind, Track] = {}
-    for track in ordered:
-        if track.kind is not Kind.DATA:
-            firsts.setdefault(track.kind, track)
-    return tuple(track for track in ordered if firsts.get(track.kind) is track)
-
-
-def _named(tracks: Sequence[Track], name: str) -> list[Track]:
-    exact = [track for track in tracks if track.variant_name == name]
-    if exact:
-        return exact
-    base, colon, index = name.rpartition(":")
-    if colon and index.isdecimal() and len(index) < 6:
-        same = [track for track in tracks if track.variant_name == base]
-        return same[int(index) : int(index) + 1]
-    return []
+    enhanced: Enhanced = Enhanced.AUTO

@@ -26,7 +26,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from pushcast.connect import accepted, connect_in_time, connect_unless, feed_key, take_feed, until_due
+from pushcast.connect import accepted, connect_in_time, connect_unless, feed_key, selection, take_feed, until_due
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import FanOut
 from pushcast.errors import (
@@ -36,6 +36,7 @@ from pushcast.errors import (
 )
 from pushcast.health import Condition, Health
 from pushcast.log import Prefixed, logger, printable
+from pushcast.media import Track
 from pushcast.places import Places
 from pushcast.presets import advice
 from pushcast.session import Following, Session
@@ -152,6 +153,7 @@ class Push:
         "session",
         "session_s",
         "settings",
+        "skipped",
         "start_time",
         "state",
         "stop_wanted",
@@ -174,6 +176,7 @@ class Push:
         self.session_s = 0.0  # how long the last attempt was pushing
         self.retry_count = 0
         self.next_retry_time = 0.0
+        self.skipped: tuple[tuple[Track, str], ...] = ()  # of the stream that it pushed last
         self.gave_up = ""  # why it tries no more, although it failed
         self.history: tuple[Move, ...] = ()  # thousands of pushes wait, and an empty deque has 600 bytes
         self.last_error: LastError | None = None
@@ -325,6 +328,7 @@ class Push:
         self.move(PushState.CONNECTING, f"backup {self.on_backup}" if self.on_backup else "")
         feed: Feed | None = None
         try:
+            self.skipped = selection(self.settings, stream).skipped
             feed = take_feed(self.settings, stream)
             if not await until_due(feed, stream, self.settings.delay_ms, self.leaves, self.interruption):
                 return stream

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from pushcast import nal
+from pushcast.errors import MediaError
 from pushcast.media import Codec
 
 NAL_CODECS = {"h264": Codec.H264, "hevc": Codec.HEVC}
@@ -22,9 +23,11 @@ def essence(codec: str, data: bytes) -> Iterable[bytes]:
     """What a packet holds, however its container wraps it."""
     if codec in NAL_CODECS:
         number = NAL_CODECS[codec]
-        # A unit of one byte, whose length would look like a start code, is none that an encoder writes.
-        annexb = data.startswith((b"\0\0\1", b"\0\0\0\1"))
-        units = nal.split_annexb(data) if annexb else nal.split_lengths(data)
+        # A length may look like a start code, but start codes make no lengths that add up.
+        try:
+            units = nal.split_lengths(data)
+        except MediaError:
+            units = nal.split_annexb(data)
         return [unit for unit in units if nal.nal_unit_type(number, unit) not in AROUND[number]]
     if codec == "aac" and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
         return [data[7 if data[1] & 1 else 9 :]]

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from pushcast.api.body import Json, members
-from pushcast.connect import connect_in_time, feed_key, kept_ms
+from pushcast.connect import connect_in_time, feed_key, kept_ms, selection
 from pushcast.errors import EngineError, InvalidRequest
 from pushcast.settings import PushSettings, read_settings
 from pushcast.stream import Registry, Stream
@@ -62,13 +62,14 @@ class Checks:
 
 def _codecs(settings: PushSettings, stream: Stream) -> tuple[bool, str]:
     try:
-        key = feed_key(settings, stream)
+        key, skipped = feed_key(settings, stream), selection(settings, stream).skipped
         kept_ms(settings, stream)
         stream.release(stream.feed(key))
     except EngineError as error:
         return False, str(error)
     taken = [track for track in stream.tracks if track.id in key.track_ids]
-    return True, ", ".join(f"{track.codec.name} (track {track.id})" for track in taken)
+    left_out = [f"left out: {track.codec.name} (track {track.id}): {why}" for track, why in skipped]
+    return True, "; ".join([", ".join(f"{track.codec.name} (track {track.id})" for track in taken), *left_out])
 
 
 async def _connect(settings: PushSettings, stream: Stream | None) -> tuple[bool, str]:

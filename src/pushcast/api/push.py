@@ -158,6 +158,11 @@ def push_json(push: Push, *, reveal: bool) -> dict[str, Any]:
         shown["preset"] = settings.preset
     if warnings := (*settings.target.warnings, *push.advice()):
         shown["warnings"] = warnings
+    if push.skipped:
+        shown["skippedTracks"] = [
+            {"id": track.id, "name": track.variant_name, "codec": track.codec.name, "reason": reason}
+            for track, reason in push.skipped
+        ]
     if push.last_error is not None:
         error = push.last_error
         shown["lastError"] = {"code": error.code, "reason": error.reason, "time": iso_time(error.time)}

@@ -72,6 +72,7 @@ def fields(push: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("ends after", f"{push['maxDuration']} s" if push.get("maxDuration") else ""),
         ("made by", "a rule of the configuration" if push.get("isConfig") is True else ""),
         *(("warning", sentence(each)) for each in push.get("warnings") or () if isinstance(each, str)),
+        *(("left out", _skipped(each)) for each in objects(push.get("skippedTracks"))),
         ("tls", _tls(members(members(push.get("connection")).get("tls")))),
         ("health", _health(push)),
         *_failure(push, now),
@@ -87,6 +88,10 @@ def _figure(value: object, now: datetime) -> str:
         wrong = [f"{count} {name}" for name, count in value.items() if name.endswith(("Error", "Loss")) and count]
         return f"{value.get('packets', 0)} packets, {', '.join(wrong) or 'no errors'}"
     return f"{value:g}" if isinstance(value, int | float) and abs(value) < 1e5 else _time(value, now) or str(value)
+
+
+def _skipped(track: Mapping[str, Any]) -> str:
+    return f"track {track.get('id')}, {text(track.get('codec'))}: {sentence(track.get('reason'))}"
 
 
 def change_line(change: Mapping[str, Any], now: datetime) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pushcast.errors import EngineError
 from pushcast.log import endpoint
-from pushcast.media import Container
+from pushcast.media import Container, Enhanced
 from pushcast.tsoptions import TsOptions
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ class Target:
     """A parsed destination.  Subclasses keep what is secret out of their repr with ``field(repr=False)``.
 
     ``ts_options``: what a transport stream for it has otherwise than usual; ``spreads_frames``: each frame leaves
-    within the time until the next one, and not at once.
+    within the time until the next one, and not at once; ``enhanced``: how much of enhanced RTMP its server gets.
     """
 
     host: str
     port: int
     ts_options: TsOptions | None = field(default=None, kw_only=True)
     spreads_frames: bool = field(default=False, kw_only=True)
+    enhanced: Enhanced = field(default=Enhanced.AUTO, kw_only=True)
 
     @property
     def pace(self) -> int | None:

@@ -29,7 +29,7 @@ from pushcast.errors import (
     TransportError,
 )
 from pushcast.log import logger
-from pushcast.media import Container
+from pushcast.media import Container, Enhanced
 from pushcast.rtmp.authentication import Authentication, AuthenticationFailed
 from pushcast.rtmp.client import ClientConnection
 from pushcast.rtmp.connection import State
@@ -64,7 +64,7 @@ class RtmpProtocol(Protocol):
 
     name: ClassVar[str] = "rtmp"
     container: ClassVar[Container] = Container.RTMP
-    members: ClassVar[tuple[str, ...]] = ("tls",)
+    members: ClassVar[tuple[str, ...]] = ("tls", "enhanced")
 
     def __init__(self) -> None:
         self._sessions = TlsSessions()
@@ -279,7 +279,7 @@ async def _publish(channel: Channel, target: RtmpTarget, query: str) -> tuple[Cl
     dialogue = _Dialogue(channel, target.peer)
     await dialogue.ask("handshake", Hello(), HandshakeDone)
     app, tc_url = (_with_query(text, query) for text in (target.app, target.tc_url))
-    await dialogue.ask("connect", Connect(app, tc_url), Connected)
+    await dialogue.ask("connect", Connect(app, tc_url, target.enhanced is not Enhanced.NEVER), Connected)
     created = await dialogue.ask("createStream", Prepare(target.key), StreamCreated)
     await dialogue.ask("publish", Publish(target.key, created.message_stream_id), Started)
     return dialogue.connection, created.message_stream_id

@@ -8,6 +8,7 @@ the host, percent-encoded where they hold ``:``, ``@`` or ``/``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from pushcast.egress.tls import TlsSettings, read_tls
 from pushcast.egress.url import split_url
 from pushcast.errors import InvalidRequest, Rejected, RequestError
 from pushcast.log import logger
+from pushcast.media import Enhanced
 from pushcast.rtmp.authentication import Credentials
 
 DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
@@ -74,7 +76,16 @@ def parse_target(url: str, stream_key: str, options: Mapping[str, Any] = NO_OPTI
         raise InvalidRequest(f"Could not parse streamKey: allowed are up to {MAX_KEY_CHARS} printable characters")
     tc_url = f"{parts.scheme}://{authority}/{app}"
     tls = read_tls(options.get("tls", {})) if secure else None
-    return RtmpTarget(parts.host, parts.port or DEFAULT_PORTS[parts.scheme], app, tc_url, key, tls, credentials)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    enhanced = _read_enhanced(options.get("enhanced", Enhanced.AUTO))
+    return RtmpTarget(parts.host, port, app, tc_url, key, tls, credentials, enhanced=enhanced)
+
+
+def _read_enhanced(value: object) -> Enhanced:
+    try:
+        return Enhanced(str(value))
+    except ValueError:
+        raise InvalidRequest(f"enhanced: found {json.dumps(value)[:40]}, allowed: {', '.join(Enhanced)}") from None
 
 
 def _split_credentials(url: str) -> tuple[str, Credentials | None]:
@@ -134,7 +145,7 @@ def _sent_on(target: RtmpTarget, url: str, step: str) -> RtmpTarget:
     if target.tls is not None and next_target.tls is None:
         raise Rejected(f"{target.peer}: {step}sent on to {_where(url)}, from TLS to plain text")
     tls = None if next_target.tls is None else target.tls or next_target.tls
-    return replace(next_target, tls=tls, credentials=target.credentials)
+    return replace(next_target, tls=tls, credentials=target.credentials, enhanced=target.enhanced)
 
 
 def _where(url: str) -> str:

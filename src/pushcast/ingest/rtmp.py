@@ -27,7 +27,7 @@ from pushcast.ingest.publication import MAX_NAME_CHARS, Publication, is_stream_n
 from pushcast.intake import Intake
 from pushcast.log import Prefixed, endpoint, logger, printable
 from pushcast.mediasocket import MediaSocket
-from pushcast.rtmp.events import Accept, Connect, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
+from pushcast.rtmp.events import Accept, Connect, Data, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
 from pushcast.rtmp.server import ServerConnection
 from pushcast.stream import Registry
 
@@ -293,6 +293,8 @@ class _PublisherConnection(asyncio.BufferedProtocol):
                 self._on_publish(key.partition("?")[0].strip("/"))
             case Metadata(values) if self._publication is not None:
                 self._publication.input.metadata(dict(values))
+            case Data(timestamp_ms, body) if self._publication is not None:
+                self._publication.input.data(timestamp_ms, body)
             case Media(message) if self._publication is not None:
                 self._publication.input.receive(message)
             case Unpublish():

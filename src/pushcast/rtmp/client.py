@@ -18,6 +18,7 @@ from pushcast.chunk import ChunkReader, Message
 from pushcast.errors import LocalProtocolError, Rejected
 from pushcast.rtmp import amf0, messages
 from pushcast.rtmp.connection import CLIENT_TRANSITIONS, Connection, State
+from pushcast.rtmp.enhanced import RECONNECTS, capabilities
 from pushcast.rtmp.events import (
     Connect,
     Connected,
@@ -65,8 +66,6 @@ _EXPECTED: Final = {
     State.STARTING: ("publish", "NetStream.Publish.Start"),
 }
 _MAX_WORDS = 300
-# What we can beyond RTMP 1.0: reconnect when asked.  E-RTMP v2, capsEx.
-CAPS_EX = 1.0
 RECONNECT_REQUEST = "NetConnection.Connect.ReconnectRequest"
 _MAX_URL_CHARS = 4096
 _ANSWERS: Final = tuple(amf0.encode(name) for name in ("_result", "_error", "onStatus"))
@@ -93,10 +92,10 @@ class ClientConnection(Connection):
         match event:
             case Hello() if self._handshake is not None:
                 return self._handshake.hello()
-            case Connect(app, tc_url):
+            case Connect(app, tc_url, enhanced):
                 self._secrets = tuple(_secrets_of_query(app)) + tuple(_secrets_of_query(tc_url))
                 asked: dict[str, amf0.Value] = {"app": app, "type": "nonprivate", "flashVer": FLASH_VERSION}
-                asked |= {"tcUrl": tc_url, "capsEx": CAPS_EX}
+                asked |= {"tcUrl": tc_url, **(capabilities(reconnects=True) if enhanced else {"capsEx": RECONNECTS})}
                 return self._write(Command("connect", _CONNECT, asked))
             case Prepare(key):
                 return self._prepare(key)

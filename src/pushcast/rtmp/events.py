@@ -25,10 +25,14 @@ class HandshakeDone:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Client to server: enter an application.  ``app`` keeps its query; ``tc_url`` is the URL without the stream."""
+    """Client to server: enter an application.  ``app`` keeps its query; ``tc_url`` is the URL without the stream.
+
+    ``enhanced``: the client says what of enhanced RTMP it may send.
+    """
 
     app: str = field(repr=False)
     tc_url: str = field(repr=False)
+    enhanced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,14 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """Server receives: a data message that is no metadata, as it came."""
+
+    timestamp_ms: int
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
     """Server receives: audio or video that came before the chunk reader knew its sink."""
 
@@ -139,6 +151,7 @@ Event: TypeAlias = (
     | Refuse
     | Unpublish
     | Metadata
+    | Data
     | Media
     | Acknowledged
     | Notice

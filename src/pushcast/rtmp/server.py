@@ -14,9 +14,11 @@ from pushcast.chunk import ChunkReader, Message
 from pushcast.errors import LocalProtocolError, RemoteProtocolError
 from pushcast.rtmp import amf0, messages
 from pushcast.rtmp.connection import SERVER_TRANSITIONS, Connection, State
+from pushcast.rtmp.enhanced import capabilities
 from pushcast.rtmp.events import (
     Accept,
     Connect,
+    Data,
     Event,
     Media,
     Metadata,
@@ -77,6 +79,7 @@ class ServerConnection(Connection):
             "description": "connected",
             "objectEncoding": 0,
         }
+        properties: dict[str, amf0.Value] = {"fmsVer": SERVER_VERSION, "capabilities": 31, **capabilities()}
         self._window_sent_bytes = WINDOW_BYTES
         return b"".join(
             self._write(message)
@@ -85,7 +88,7 @@ class ServerConnection(Connection):
                 messages.SetPeerBandwidth(WINDOW_BYTES, messages.Limit.DYNAMIC),
                 messages.SetChunkSize(CHUNK_SIZE),
                 messages.UserControl(UserEvent.STREAM_BEGIN, bytes(4)),
-                Command("_result", self._connect_id, {"fmsVer": SERVER_VERSION, "capabilities": 31}, (info,)),
+                Command("_result", self._connect_id, properties, (info,)),
             )
         )
 
@@ -98,9 +101,12 @@ class ServerConnection(Connection):
         return Media(message) if self.state is State.LIVE else None
 
     def _on_data(self, message: Message) -> Event | None:
-        # Only metadata is decoded: publishers put cue points, captions and AMF3 objects into data messages too.
-        if self.state is not State.LIVE or not message.payload.lstrip(b"\0").startswith(_METADATA_STARTS):
+        if self.state is not State.LIVE:
             return None
+        # Only metadata is decoded: publishers put cue points, captions and AMF3 objects into data messages too.
+        if not message.payload.lstrip(b"\0").startswith(_METADATA_STARTS):
+            amf3 = message.type == messages.Type.DATA_AMF3
+            return Data(message.timestamp_ms, message.payload[1:] if amf3 else message.payload)
         parsed = messages.parse(message.type, message.payload)
         match parsed.values if isinstance(parsed, messages.Data) else ():
             case ("@setDataFrame", "onMetaData", Mapping() as values, *_) | ("onMetaData", Mapping() as values, *_):

@@ -7,6 +7,7 @@ from pushcast.egress.srt_members import MEMBERS
 from pushcast.egress.ts_members import MEMBERS as TS_MEMBERS
 from pushcast.egress.ts_members import PACINGS
 from pushcast.health import Health
+from pushcast.media import Enhanced
 from pushcast.presets import PRESETS
 from pushcast.push import Halt, PushState
 
@@ -80,6 +81,11 @@ _PRESET = {
     "description": "A service: fills in protocol and url where they are not given, warns of what it would not have.",
 }
 
+_ENHANCED = {
+    "enum": list(Enhanced),
+    "description": "For `rtmp`: `auto` as far as the tracks need it, `always` for everything and all tracks, `never`.",
+}
+
 PUSH_ASKED = {
     "id": text("Unique in its application.", minLength=1, examples=["platform"]),
     "stream": _STREAM_ASKED,
@@ -93,6 +99,7 @@ PUSH_ASKED = {
     "streamKey": text("RTMP alone; the others ignore it.", examples=["0000-1111"]),
     "preset": _PRESET,
     "tls": {**_TLS_ASKED, "description": "For `rtmps://` alone."},
+    "enhanced": _ENHANCED,
     "srtOptions": _SRT_ASKED,
     "mpegtsOptions": _TS_ASKED,
     "startAt": _MOMENT,
@@ -142,10 +149,15 @@ PUSH = closed(
         "holdMs": _HOLD,
         "activeBackup": whole("Which of them it goes to, from 1."),
         "tls": _TLS_ASKED,
+        "enhanced": _ENHANCED,
         "srtOptions": _SRT_ASKED,
         "mpegtsOptions": _TS_ASKED,
         "preset": _PRESET,
         "warnings": listed(text(), description="What is allowed and should be known of."),
+        "skippedTracks": listed(
+            closed({"id": whole(), "name": text(), "codec": text(examples=["AV1"]), "reason": text()}),
+            description="Tracks that the destination cannot carry, of the stream that it pushed last.",
+        ),
         "connection": closed(
             {
                 "movedTo": text("Where it goes on, as the server asked."),
@@ -198,10 +210,12 @@ PUSH = closed(
         "holdMs",
         "activeBackup",
         "tls",
+        "enhanced",
         "srtOptions",
         "mpegtsOptions",
         "preset",
         "warnings",
+        "skippedTracks",
         "connection",
         "overload",
         "health",
