@@ -24,11 +24,10 @@ from pushcast.muxer cimport Muxer, peer_t
 from pushcast.ring cimport SPAN_CONFIG, SPAN_KEY, Ring
 from pushcast.wire cimport get_u24, get_u32, put_u8, put_u24, put_u32
 
-from pushcast import __version__
+from pushcast import __version__, fourcc, media
 from pushcast.cuepoint import cue_point
 from pushcast.errors import MediaError
-from pushcast.fourcc import FLAC_SIGNATURE, FOURCCS
-from pushcast.media import PLAIN_CODECS, Codec, Enhanced, Kind
+from pushcast.media import Codec, Enhanced, Kind
 from pushcast.rtmp import amf0
 
 cdef enum:
@@ -137,13 +136,13 @@ cdef class RtmpMuxer(Muxer):
         cdef int index
         cdef bint video = track.kind is Kind.VIDEO
         number = sum([bool(self.tracks[index].video) == video for index in range(self.track_count)])
-        plain = enhanced is not Enhanced.ALWAYS and number == 0 and track.codec in PLAIN_CODECS
-        if track.codec not in FOURCCS:
-            raise MediaError(f"track {track.id} is {track.codec.name}: RTMP carries {', '.join([codec.name for codec in FOURCCS])}")
+        plain = enhanced is not Enhanced.ALWAYS and number == 0 and track.codec in media.PLAIN_CODECS
+        if track.codec not in fourcc.FOURCCS:
+            raise MediaError(f"track {track.id} is {track.codec.name}: RTMP carries {', '.join([codec.name for codec in fourcc.FOURCCS])}")
         if enhanced is Enhanced.NEVER and not plain:
             if number:
                 raise MediaError(f"track {track.id} is a second {track.kind.value.lower()} track: RTMP carries one unless it is enhanced")
-            raise MediaError(f"track {track.id} is {track.codec.name}: RTMP carries {', '.join([codec.name for codec in PLAIN_CODECS])} unless it is enhanced")
+            raise MediaError(f"track {track.id} is {track.codec.name}: RTMP carries {', '.join([codec.name for codec in media.PLAIN_CODECS])} unless it is enhanced")
         if self.track_count == MAX_FLV_TRACKS:
             raise MediaError(f"more than {MAX_FLV_TRACKS} tracks")
         own = &self.tracks[self.track_count]
@@ -330,10 +329,10 @@ def _head(codec, int number, bint plain, uint32_t kind):
     if plain:
         return b"\x2f" if codec is Codec.MP3 else bytes((0xAF, kind))
     first = 0xA0 if video else 0x90
-    fourcc = FOURCCS[codec]
+    code = fourcc.FOURCCS[codec]
     if number == 0:
-        return bytes((first | kind,)) + fourcc
-    return bytes((first | <int>(TAG_MULTITRACK if video else AUDIO_MULTITRACK), kind)) + fourcc + bytes((number,))
+        return bytes((first | kind,)) + code
+    return bytes((first | <int>(TAG_MULTITRACK if video else AUDIO_MULTITRACK), kind)) + code + bytes((number,))
 
 
 def _config_body(codec, int number, bint plain, bytes config):
@@ -347,7 +346,7 @@ def _config_body(codec, int number, bint plain, bytes config):
         head[0] = head[0] & 0x8F | 0x10
     if plain and codec.kind is Kind.VIDEO:
         head += b"\0\0\0"
-    return bytes(head) + (FLAC_SIGNATURE if codec is Codec.FLAC else b"") + config
+    return bytes(head) + (fourcc.FLAC_SIGNATURE if codec is Codec.FLAC else b"") + config
 
 
 def _colour_body(codec, int number, bytes metadata):
@@ -370,7 +369,7 @@ def _metadata_body(tracks, numbers):
 
 def _described(track):
     plain = {Codec.H264: 7.0, Codec.AAC: 10.0, Codec.MP3: 2.0}
-    codec = plain.get(track.codec, float(int.from_bytes(FOURCCS[track.codec], "big")))
+    codec = plain.get(track.codec, float(int.from_bytes(fourcc.FOURCCS[track.codec], "big")))
     if track.kind is Kind.VIDEO:
         values = {"videocodecid": codec}
         known = {"width": track.width, "height": track.height, "framerate": track.frame_rate, "videodatarate": track.bitrate / 1000}

@@ -14,9 +14,9 @@ from pushcast.frame cimport FRAME_CONFIG, FRAME_DATA, FRAME_KEY, FRAME_METADATA,
 from pushcast.source cimport Source
 from pushcast.wire cimport get_u24
 
+from pushcast import fourcc
 from pushcast.errors import MediaError
 from pushcast.flvcodecs import described, needs_config
-from pushcast.fourcc import CODECS
 from pushcast.media import Codec, Kind, Track
 
 cdef enum:
@@ -183,8 +183,8 @@ cdef class FlvInput(MediaSink):
                 if track.fourcc != tag.fourcc:
                     raise MediaError(f"{_said(video, tag.track_id)}: found {_text(tag.fourcc)} where {_text(track.fourcc)} was")
                 return track
-        if int(tag.fourcc) not in CODECS or (CODECS[int(tag.fourcc)].kind is Kind.VIDEO) != video:
-            carried = ", ".join([_text(fourcc) for fourcc, codec in CODECS.items() if (codec.kind is Kind.VIDEO) == video])
+        if int(tag.fourcc) not in fourcc.CODECS or (fourcc.CODECS[int(tag.fourcc)].kind is Kind.VIDEO) != video:
+            carried = ", ".join([_text(code) for code, codec in fourcc.CODECS.items() if (codec.kind is Kind.VIDEO) == video])
             raise MediaError(f"{_said(video, tag.track_id)}: found {_text(tag.fourcc)}, expected {carried}")
         if self.input_count == INPUT_TRACKS_MOST:
             raise MediaError(f"a stream has at most {INPUT_TRACKS_MOST} tracks")
@@ -221,7 +221,7 @@ cdef class FlvInput(MediaSink):
         cdef input_track_t* track = &self.inputs[index]
         if len(config) > MAX_CONFIG_BYTES:
             raise MediaError(f"a decoder configuration record of {len(config)} bytes: at most {MAX_CONFIG_BYTES} are taken")
-        codec = CODECS[int(track.fourcc)]
+        codec = fourcc.CODECS[int(track.fourcc)]
         try:
             config, facts = described(codec, config, frame)
         except MediaError as error:
@@ -265,8 +265,8 @@ def _said(video, track_id):
     return f"{'video' if video else 'audio'}{f' track {track_id}' if track_id else ''}"
 
 
-def _text(fourcc):
-    raw = int(fourcc).to_bytes(4, "big")
+def _text(code):
+    raw = int(code).to_bytes(4, "big")
     return raw.decode("ascii") if raw.isascii() and raw.decode("ascii").isprintable() else raw.hex()
 
 
