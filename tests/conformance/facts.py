@@ -25,7 +25,8 @@ def read_facts(container: Any) -> Facts:
     found: Facts = {"video": [], "audio": []}
     with contextlib.suppress(FFmpegError):  # a listening RTMP input ends with an error when its publisher leaves
         for packet in container.demux():
-            if packet.size and packet.dts is not None and packet.pts is not None:
+            known = packet.size and packet.dts is not None and packet.pts is not None
+            if known and packet.stream.type in found:
                 name = packet.stream.codec_context.name
                 units = essence(NAMES.get(name, name), bytes(packet))
                 scale = float(packet.time_base) * 1000
