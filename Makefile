@@ -2,7 +2,7 @@
 # environment, the build.  Stamps in .stamp keep a second run from doing any of it again.
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak conformance lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-rtmps bench-broadcast bench-reliability bench-api \
+.PHONY: demo test soak conformance lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-intake bench-rtmps bench-broadcast bench-reliability bench-api \
     bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
 
 PYTHON := .venv/bin/python
@@ -14,7 +14,7 @@ JOBS ?= $(shell nproc)
 EXTENSIONS := $(sort $(basename $(notdir $(wildcard ext/pushcast/*.pyx))))
 EXT_SOURCES := $(wildcard ext/pushcast/*) setup.py
 # Tests of an extension carry its name; these run with the address sanitizer too.
-EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_sink.py)
+EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_sink.py tests/test_ingest_srt.py tests/test_ingest_mpegts.py)
 # These have several threads in them, and run with the thread sanitizer.
 THREAD_TESTS := tests/races $(patsubst %,tests/test_%.py,sender fanout intake srtconnector srttransport tls)
 
@@ -80,6 +80,10 @@ bench-broadcast: .stamp/system-bench .stamp/build
 # Pushes over bad paths, and docs/reliability.md from it; needs root, a quarter of an hour for each round.
 bench-reliability: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.reliability $(BENCH_ARGS)
+
+# 100 streams that come in and go nowhere, beside nginx-rtmp (RTMP) and ffmpeg (SRT).
+bench-intake: .stamp/system-bench .stamp/build
+	$(PYTHON) -m bench.intake $(BENCH_ARGS)
 
 bench-ingest: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.ingest

@@ -3,6 +3,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from pushcast.esparser cimport EsParser
 
+cdef enum:
+    STAMPS_MOST = 8              # a frame is 8 KiB at the most, and packets that carry a time are longer than one
+
 # One frame as its header describes it.
 ctypedef struct audio_frame_t:
     size_t size              # bytes with header
@@ -22,6 +25,9 @@ cdef class AudioParser(EsParser):
     cdef uint8_t* bytes_held             # what the packets before left, then the payload in hand
     cdef size_t held
     cdef size_t capacity
+    cdef int64_t[STAMPS_MOST] stamps     # of packets whose first frame is not whole yet, oldest first
+    cdef size_t[STAMPS_MOST] stamp_at    # from this byte of what is held on
+    cdef int stamp_count
     cdef int64_t base                    # time of the frame that samples are counted from, NO_STAMP: unknown
     cdef uint64_t samples                # since then
     cdef uint32_t sample_rate
@@ -32,7 +38,9 @@ cdef class AudioParser(EsParser):
     cdef int learn(self, const uint8_t* data, const audio_frame_t* frame, int64_t dts) except -1
     cdef int emit(self, const uint8_t* data, const audio_frame_t* frame, int64_t dts) except -1
     cdef int64_t time(self) noexcept nogil
-    cdef size_t parse(self, size_t old, int64_t pts) except? 0
+    cdef size_t parse(self) except? 0
+    cdef void stamp(self, size_t at, int64_t pts) noexcept nogil
+    cdef void take_stamp(self, size_t at) noexcept nogil
     cdef int one_frame(self, const uint8_t* data, const audio_frame_t* frame) except -1
 
 

@@ -53,21 +53,28 @@ cdef class AudioParser(EsParser):
 
     cdef void lose(self) noexcept:
         self.held = 0
+        self.stamp_count = 0
         self.base = INT64_MIN
 
     cdef int take(self, const uint8_t* data, size_t size, int64_t pts, int64_t dts, bint random_access) except -1:
         cdef size_t old = self.held
         cdef size_t used
+        cdef int index
         if old + size > HELD_MOST:
             self.damaged += 1
+            self.lose()
             old = 0
             size = min(size, <size_t>HELD_MOST)
         if old + size > self.capacity:
             self._grow(old + size)
         memcpy(self.bytes_held + old, data, size)
         self.held = old + size
-        used = self.parse(old, pts)
+        if pts != NO_STAMP:
+            self.stamp(old, pts)
+        used = self.parse()
         self.held -= used
+        for index in range(self.stamp_count):
+            self.stamp_at[index] -= min(self.stamp_at[index], used)
         memmove(self.bytes_held, self.bytes_held + used, self.held)
         return 0
 
@@ -79,11 +86,33 @@ cdef class AudioParser(EsParser):
         self.bytes_held = <uint8_t*>room
         self.capacity = capacity
 
-    cdef size_t parse(self, size_t old, int64_t pts) except? 0:
-        """Every whole frame of what is held, of which `old` bytes came before; returns how much was used up."""
+    cdef void stamp(self, size_t at, int64_t pts) noexcept nogil:
+        """The first frame that begins at this byte or behind it has this time."""
+        if self.stamp_count == STAMPS_MOST:
+            self.take_stamp(self.stamp_at[0])
+        self.stamp_at[self.stamp_count] = at
+        self.stamps[self.stamp_count] = pts
+        self.stamp_count += 1
+
+    cdef void take_stamp(self, size_t at) noexcept nogil:
+        """A frame begins here: it has the newest time that is not for a later one."""
+        cdef int index, due = 0
+        while due < self.stamp_count and self.stamp_at[due] <= at:
+            due += 1
+        if due == 0:
+            return
+        self.base = self.stamps[due - 1]
+        self.samples = 0
+        for index in range(due, self.stamp_count):
+            self.stamps[index - due] = self.stamps[index]
+            self.stamp_at[index - due] = self.stamp_at[index]
+        self.stamp_count -= due
+
+    cdef size_t parse(self) except? 0:
+        """Every whole frame of what is held; returns how much was used up."""
         cdef audio_frame_t frame
         cdef size_t at = 0
-        cdef bint stamped = pts == NO_STAMP, lost = False
+        cdef bint lost = False
         cdef int step
         while at < self.held:
             step = self.look(self.bytes_held + at, self.held - at, &frame)
@@ -95,10 +124,7 @@ cdef class AudioParser(EsParser):
                 at += 1
                 continue
             lost = False
-            if not stamped and at >= old:
-                self.base = pts
-                self.samples = 0
-                stamped = True
+            self.take_stamp(at)
             self.one_frame(self.bytes_held + at, &frame)
             at += frame.size
         return at
