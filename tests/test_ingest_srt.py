@@ -76,11 +76,11 @@ async def test_a_publisher_feeds_the_stream_of_its_stream_id(
         stream = world.came[0]
         assert (stream.key, stream.source_type) == (name, "Srt")
         assert [track.codec for track in stream.tracks] == [Codec.H264, Codec.AAC]
-        figures = ingest.statistics(name)
-        assert figures is not None
-        assert figures["bytes"] > 50_000
-        assert figures["latency_ms"] == 120
-        assert ingest.statistics(("default", "app", "nobody")) is None
+        assert stream.figures is not None
+        figures = stream.figures()
+        assert figures["srtBytes"] > 50_000
+        assert figures["srtLatencyMs"] == 120
+        assert (figures["continuityErrors"], figures["damagedFrames"]) == (0, 0)
     await until(lambda: world.went)
 
 

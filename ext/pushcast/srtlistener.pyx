@@ -193,7 +193,7 @@ cdef class SrtPublisher:
         return False
 
     def statistics(self):
-        """libsrt's figures since the beginning: packets and bytes, rtt and latency in ms; None once closed."""
+        """libsrt's figures since the beginning, by the names of the API: packets and bytes, times in ms; None once closed."""
         cdef SRT_TRACEBSTATS stats
         cdef int rc
         if self.socket < 0:
@@ -203,14 +203,14 @@ cdef class SrtPublisher:
         if rc < 0:
             return None
         return {
-            "packets": stats.pktRecvTotal,
-            "bytes": stats.byteRecvTotal,
-            "packets_lost": stats.pktRcvLossTotal,
-            "packets_dropped": stats.pktRcvDropTotal,
-            "packets_undecrypted": stats.pktRcvUndecryptTotal,
-            "rtt_ms": stats.msRTT,
-            "latency_ms": stats.msRcvTsbPdDelay,
-            "buffered_ms": stats.msRcvBuf,
+            "srtPackets": stats.pktRecvTotal,
+            "srtBytes": stats.byteRecvTotal,
+            "srtPacketsLost": stats.pktRcvLossTotal,
+            "srtPacketsDropped": stats.pktRcvDropTotal,
+            "srtPacketsUndecrypted": stats.pktRcvUndecryptTotal,
+            "srtRttMs": stats.msRTT,
+            "srtLatencyMs": stats.msRcvTsbPdDelay,
+            "srtBufferedMs": stats.msRcvBuf,
         }
 
     def close(self):

@@ -58,6 +58,10 @@ cdef class TsSocket(ReadySocket):
         ReadySocket.__init__(self, fd, end)
         self.tap = tap
 
+    def figures(self):
+        """What it counts, by the names of the API."""
+        return {}
+
 
 cdef class TsStreamSocket(TsSocket):
     """A transport stream over a connected TCP socket."""
@@ -127,6 +131,12 @@ cdef class TsDatagramSocket(TsSocket):
         if size > at:
             self.tap.receive(data + at, size - at)
         return 0
+
+    def figures(self):
+        counted = {"strangersDatagrams": self.strangers}
+        if self.rtp:
+            counted |= {"rtpPacketsLost": self.lost, "rtpMalformed": self.malformed}
+        return counted
 
     cdef size_t payload_at(self, const uint8_t* data, size_t* size) noexcept nogil:
         """Where the payload of an RTP packet begins, and in *size where it ends; the same when there is none to take."""

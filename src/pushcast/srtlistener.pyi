@@ -39,7 +39,7 @@ class SrtPublisher:
         """Where its bytes go, and who is told, on the intake's thread, that no more will come."""
 
     def statistics(self) -> dict[str, float] | None:
-        """libsrt's figures since the beginning, None once closed."""
+        """libsrt's figures since the beginning, by the names of the API; None once closed."""
 
     def close(self) -> None:
         """The intake must have forgotten it.  May block: not on the event loop."""

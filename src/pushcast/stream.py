@@ -48,7 +48,7 @@ class Stream:
     ``source_type`` is the REST API's word (``Rtmp``, ``File``); ``source_url`` must hold no secret;
     ``created_time`` is in seconds since the epoch.  ``ended`` is set once, when the registry lets the stream go.
     ``close`` has the ingest end it, now or in the next turns of the event loop, and may be called again; None when
-    nothing from outside can.
+    nothing from outside can.  ``figures``: what its ingest counts, by the names of the API; None: it counts nothing.
     """
 
     __slots__ = (
@@ -56,6 +56,7 @@ class Stream:
         "close",
         "created_time",
         "ended",
+        "figures",
         "name",
         "source",
         "source_type",
@@ -74,6 +75,7 @@ class Stream:
         source_type: str,
         source_url: str = "",
         close: Callable[[], object] | None = None,
+        figures: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self.vhost = vhost
         self.app = app
@@ -83,6 +85,7 @@ class Stream:
         self.source_type = source_type
         self.source_url = source_url
         self.close = close
+        self.figures = figures
         self.created_time = time.time()
         self.ended = asyncio.Event()
 

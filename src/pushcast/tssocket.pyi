@@ -10,6 +10,8 @@ class TsSocket(ReadySocket):
     def __init__(self, fd: int, tap: TsTap, end: Callable[[Exception | None], None]) -> None: ...
     @property
     def tap(self) -> TsTap: ...
+    def figures(self) -> dict[str, int]:
+        """What it counts, by the names of the API."""
 
 @final
 class TsStreamSocket(TsSocket):

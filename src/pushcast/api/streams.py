@@ -63,6 +63,8 @@ def stream_json(stream: Stream) -> dict[str, Any]:
     if stream.source_url:
         source["sourceUrl"] = stream.source_url
     source["createdTime"] = iso_time(stream.created_time)
+    if stream.figures is not None:
+        source["statistics"] = stream.figures()
     source["tracks"] = tracks
     return {"name": stream.name, "input": source, "outputs": [{"name": stream.name, "tracks": tracks, "playlists": []}]}
 
@@ -111,6 +113,10 @@ def track_json(track: Track, measured: Mapping[str, float]) -> dict[str, Any]:
             **bitrates,
             "timebase": timebase,
         }
+        if track.language:
+            shown["audio"]["language"] = track.language
+    else:
+        shown["data"] = {"codec": codec}
     return shown
 
 

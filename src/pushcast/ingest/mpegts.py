@@ -12,7 +12,7 @@ import contextlib
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pushcast.errors import ConfigError, Conflict, EngineError
@@ -94,11 +94,14 @@ class _Port:
         """:raises Conflict: the stream's name is taken."""
         url = f"{self.url.scheme}://{sender}"
         reception = Reception(
-            self.registry, self.name, "MPEGTS", url, self._log, self._stop, self.drop, self.url.program
+            self.registry, self.name, "MPEGTS", url, self._log, self._stop, self.drop, self.url.program, self._figures
         )
         self._reception = reception
         self.socket = make(reception.tap, reception.on_end)
         self._intake.add(self.socket)
+
+    def _figures(self) -> Mapping[str, float] | None:
+        return self.socket.figures() if self.socket is not None else None
 
     def _stop(self, reason: str) -> None:
         reception, self._reception = self._reception, None

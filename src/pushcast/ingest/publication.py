@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Generic, Protocol, TypeVar
 
@@ -53,6 +53,7 @@ class Publication(Generic[T]):
         source_url: str,
         make: Callable[[Source], T],
         close: Callable[[], None] | None = None,
+        figures: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self.stream: Stream | None = None
         self.ended = False
@@ -62,6 +63,7 @@ class Publication(Generic[T]):
         self._source_url = source_url
         self._make = make
         self._close = close
+        self._figures = figures
         self._held = ExitStack()
         self._held.enter_context(registry.reserve(*name))
         self.input = self._new_input()
@@ -76,7 +78,7 @@ class Publication(Generic[T]):
         self.input.freeze()
         tracks, source = self.input.tracks, self.input.source
         self.stream = self._registry.add(
-            Stream(*self._name, tracks, source, self._source_type, self._source_url, self._close)
+            Stream(*self._name, tracks, source, self._source_type, self._source_url, self._close, self._figures)
         )
         return True
 

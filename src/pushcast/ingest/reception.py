@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pushcast.errors import EngineError
@@ -22,7 +22,8 @@ TRACKS_DEADLINE_S = 30.0  # from the beginning to tracks that can be decoded
 class Reception:
     """What one sender feeds.
 
-    ``end(reason)`` is called on the loop when it cannot go on; ``close`` ends it from outside.
+    ``end(reason)`` is called on the loop when it cannot go on; ``close`` ends it from outside; ``figures``: what the
+    transport under it counts.
 
     :raises NotFound: no such app.  :raises Conflict: the stream's name is taken.
     """
@@ -37,9 +38,13 @@ class Reception:
         end: Callable[[str], None],
         close: Callable[[], None],
         program: int = 0,
+        figures: Callable[[], Mapping[str, float] | None] = lambda: None,
     ) -> None:
         make = partial(_new_input, program)
-        self.publication: Publication[TsInput] = Publication(registry, name, source_type, source_url, make, close)
+        self.publication: Publication[TsInput] = Publication(
+            registry, name, source_type, source_url, make, close, self._figures
+        )
+        self._transport_figures = figures
         self._loop = asyncio.get_running_loop()
         self._log = log
         self._end = end
@@ -73,6 +78,18 @@ class Reception:
             return f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none"
         self.publication.tell_late_tracks()
         return ""
+
+    def _figures(self) -> Mapping[str, float]:
+        found = self.publication.input
+        return {
+            "transportPackets": found.packets,
+            "continuityErrors": found.continuity_errors,
+            "transportErrors": found.transport_errors,
+            "scrambledPackets": found.scrambled,
+            "syncLosses": found.sync_losses,
+            "damagedFrames": found.damaged,
+            **(self._transport_figures() or {}),
+        }
 
     def _later(self, react: Callable[..., None], *told: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to react

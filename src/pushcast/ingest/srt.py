@@ -11,7 +11,6 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from collections.abc import Mapping
 from functools import partial
 
 from pushcast.errors import Conflict, EngineError, NotFound, SrtError
@@ -90,10 +89,6 @@ class SrtIngest:
         assert self._intake is not None
         return self._intake
 
-    def statistics(self, stream: Name) -> Mapping[str, float] | None:
-        """libsrt's figures of the publisher of a stream, None when SRT does not feed it."""
-        return next((each.srt.statistics() for each in self._publishers if each.name == stream), None)
-
     def leave(self, publisher: _Publisher) -> None:
         self._publishers.discard(publisher)
 
@@ -155,7 +150,7 @@ class _Publisher:
         self._log = log
         url = f"srt://{endpoint(*srt.address)}/{'/'.join(name)}"
         close = partial(self.end, "closed from outside")
-        self._reception = Reception(ingest.registry, name, "Srt", url, log, self.end, close)
+        self._reception = Reception(ingest.registry, name, "Srt", url, log, self.end, close, figures=srt.statistics)
         self._closing: asyncio.Future[None] | None = None
 
     def start(self) -> None:

@@ -56,10 +56,13 @@ _TRACK = closed(
                 "channel": whole(),
                 **_BITRATES,
                 "timebase": _TIMEBASE,
-            }
+                "language": text("Three letters of ISO 639-2.", examples=["deu"]),
+            },
+            ("language",),
         ),
+        "data": closed({"codec": text(examples=["SCTE35"])}),
     },
-    ("video", "audio"),
+    ("video", "audio", "data"),
 )
 
 _STREAM = closed(
@@ -70,9 +73,14 @@ _STREAM = closed(
                 "sourceType": text(examples=["Rtmp"]),
                 "sourceUrl": text("Without what may be secret in it."),
                 "createdTime": TIME,
+                "statistics": {
+                    "type": "object",
+                    "description": "Of a transport stream that comes in, and of SRT or RTP under it.",
+                    "additionalProperties": {"type": "number"},
+                },
                 "tracks": listed(ref("Track")),
             },
-            ("sourceUrl",),
+            ("sourceUrl", "statistics"),
         ),
         "outputs": listed(
             closed({"name": text(), "tracks": listed(ref("Track")), "playlists": listed({}, maxItems=0)})
