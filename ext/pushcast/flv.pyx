@@ -292,7 +292,9 @@ cdef class RtmpMuxer(Muxer):
 
     cdef size_t _lead_bytes(self) except 0:
         cdef size_t total = 8 + LEAD_MESSAGE_HEAD + len(self.metadata)
-        for body in (*self.configs, *self.colours):
+        for body in self.configs:
+            total += LEAD_MESSAGE_HEAD + len(<bytes>body)
+        for body in self.colours:
             total += LEAD_MESSAGE_HEAD + len(<bytes>body)
         return total
 
@@ -304,11 +306,16 @@ cdef class RtmpMuxer(Muxer):
         memcpy(p, &zero_ms, 8)
         p = put_lead_message(p + 8, 0, CSID_DATA, TYPE_DATA, self.metadata)
         for index in range(self.track_count):
-            for body in (self.configs[index], self.colours[index]):
-                if body:
-                    p = put_lead_message(p, <uint32_t>(self.tracks[index].last_ms - zero_ms), self.tracks[index].csid,
-                                         self.tracks[index].type, body)
+            p = put_of_track(p, &self.tracks[index], zero_ms, <bytes>self.configs[index])
+            p = put_of_track(p, &self.tracks[index], zero_ms, <bytes>self.colours[index])
         return p
+
+
+cdef uint8_t* put_of_track(uint8_t* p, const flv_track_t* track, int64_t zero_ms, bytes body) except NULL:
+    """A message of lead-in material with the time of the track's last one, if there is one."""
+    if not len(body):
+        return p
+    return put_lead_message(p, <uint32_t>(track.last_ms - zero_ms), track.csid, track.type, body)
 
 
 cdef uint8_t* put_lead_message(uint8_t* p, uint32_t time_ms, uint32_t csid, uint32_t type, bytes body) except NULL:
