@@ -22,12 +22,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving import Process
-
 from bench.lines import Line, Results
 from bench.peers.processes import cpu_s
 from bench.peers.rivals import NGINX_MODULE
-from bench.served import QUIET, Child, Served, child, free_port, port_bound, serving, until
+from bench.served import QUIET, Child, Process, Served, child, free_port, port_bound, serving, until
 
 FRAMES_PER_S = 25.0
 SETTLE_S = 6.0

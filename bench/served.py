@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), str(
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 
 from certificates import Certificate, Certificates
-from serving import TOKEN, Served, free_port, port_bound, serving, until
+from serving import TOKEN, Process, Served, free_port, port_bound, serving, until
 from ts_clocks import clocks
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Certificate",
     "Certificates",
     "Child",
+    "Process",
     "Receiver",
     "Served",
     "Strangers",
