@@ -15,6 +15,7 @@ from ingest_world import World, played, transport_stream, until
 
 from pushcast.errors import ConfigError
 from pushcast.ingest import mpegts as mpegts_module
+from pushcast.ingest import reception as reception_module
 from pushcast.ingest.mpegts import MpegTsIngest
 from pushcast.intake import Intake
 from pushcast.listen_url import parse_listen_url
@@ -157,6 +158,31 @@ async def test_tcp(world: World, free_port: int) -> None:
             writer.close()
             await until(lambda n=number: len(world.went) == n)
             del reader
+
+
+async def test_a_port_that_waited_long_takes_the_first_sender(
+    world: World, free_port: int, sender: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has to come within a time counts from the first bytes."""
+    monkeypatch.setattr(reception_module, "TRACKS_DEADLINE_S", 0.3)
+    monkeypatch.setattr(mpegts_module, "LOOK_S", 0.01)
+    async with port_of(world, f"udp://127.0.0.1:{free_port}") as ingest:
+        taken = ingest.ports[0].socket
+        await asyncio.sleep(0.5)
+        await played(lambda data: sender.sendto(data, ("127.0.0.1", free_port)), lambda: enough(world))
+        assert ingest.ports[0].socket is taken
+
+
+async def test_a_connection_that_says_nothing_holds_no_port(
+    world: World, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mpegts_module, "CONNECTION_SILENT_S", 0.1)
+    monkeypatch.setattr(mpegts_module, "LOOK_S", 0.01)
+    async with port_of(world, f"tcp://127.0.0.1:{free_port}"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", free_port)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
 
 
 async def test_other_tracks_make_another_stream(world: World, free_port: int) -> None:

@@ -65,6 +65,7 @@ async def send(transport: SrtTransport, frames: int = 60) -> None:
         ("second/app/s", ("second", "app", "s")),
         ("#!::r=other/s,m=publish,h=second.example", ("default", "other", "s")),
         ("srt://second:9999/app/s", ("second", "app", "s")),
+        ("srt://192.0.2.1:9999/app/s", ("default", "app", "s")),
     ],
 )
 async def test_a_publisher_feeds_the_stream_of_its_stream_id(
@@ -90,6 +91,7 @@ async def test_a_publisher_feeds_the_stream_of_its_stream_id(
         ("", 1400),
         ("app", 1400),
         ("nowhere/s", 1404),
+        ("nowhere/app/s", 1404),
         ("#!::r=app/s,m=request", 1405),
         ("app/a\u0007b", 1400),
     ],

@@ -8,36 +8,38 @@ from hypothesis import strategies as st
 
 from pushcast.ingest.stream_id import BAD_MODE, BAD_REQUEST, BadStreamId, parse_stream_id
 
+# (vhost, host, app, stream, parameters)
 TAKEN = {
-    "app/stream": ("", "app", "stream", {}),
-    "/app/stream/": ("", "app", "stream", {}),
-    "default/app/stream": ("default", "app", "stream", {}),
-    "app/stream?key=k%26y&x=": ("", "app", "stream", {"key": "k", "y": "", "x": ""}),
-    "#!::r=app/stream,m=publish": ("", "app", "stream", {}),
+    "app/stream": ("", "", "app", "stream", {}),
+    "/app/stream/": ("", "", "app", "stream", {}),
+    "default/app/stream": ("default", "", "app", "stream", {}),
+    "app/stream?key=k%26y&x=": ("", "", "app", "stream", {"key": "k", "y": "", "x": ""}),
+    "#!::r=app/stream,m=publish": ("", "", "app", "stream", {}),
     "#!::h=live.example.com,r=app/stream,m=publish,u=me,s=7": (
+        "",
         "live.example.com",
         "app",
         "stream",
         {"u": "me", "s": "7"},
     ),
-    "#!::m=publish,r=default/app/stream?token=t": ("default", "app", "stream", {"token": "t"}),
-    "#!::r=app/stream": ("", "app", "stream", {}),
-    "#!::r=app/stream,m=bidirectional,t=stream": ("", "app", "stream", {}),
-    "%23!::r%3Dapp%2Fstream%2Cm%3Dpublish": ("", "app", "stream", {}),
-    "srt://live.example.com:9999/app/stream": ("live.example.com", "app", "stream", {}),
-    "srt%3A%2F%2Flive.example.com%3A9999%2Fapp%2Fstream": ("live.example.com", "app", "stream", {}),
-    "srt://h/app/stream?policy=p&signature=s": ("h", "app", "stream", {"policy": "p", "signature": "s"}),
-    "publish:app/stream": ("", "app", "stream", {}),
-    "publish:app/stream:me:secret": ("", "app", "stream", {"user": "me", "pass": "secret"}),
-    "app%2Fstream": ("", "app", "stream", {}),
-    "app/str\u00f6m": ("", "app", "str\u00f6m", {}),
+    "#!::m=publish,r=default/app/stream?token=t": ("default", "", "app", "stream", {"token": "t"}),
+    "#!::r=app/stream": ("", "", "app", "stream", {}),
+    "#!::r=app/stream,m=bidirectional,t=stream": ("", "", "app", "stream", {}),
+    "%23!::r%3Dapp%2Fstream%2Cm%3Dpublish": ("", "", "app", "stream", {}),
+    "srt://live.example.com:9999/app/stream": ("", "live.example.com", "app", "stream", {}),
+    "srt%3A%2F%2Flive.example.com%3A9999%2Fapp%2Fstream": ("", "live.example.com", "app", "stream", {}),
+    "srt://h/app/stream?policy=p&signature=s": ("", "h", "app", "stream", {"policy": "p", "signature": "s"}),
+    "publish:app/stream": ("", "", "app", "stream", {}),
+    "publish:app/stream:me:secret": ("", "", "app", "stream", {"user": "me", "pass": "secret"}),
+    "app%2Fstream": ("", "", "app", "stream", {}),
+    "app/str\u00f6m": ("", "", "app", "str\u00f6m", {}),
 }
 
 
 @pytest.mark.parametrize("text", TAKEN)
 def test_what_is_taken(text: str) -> None:
     found = parse_stream_id(text)
-    assert (found.host, found.app, found.name, dict(found.parameters)) == TAKEN[text]
+    assert (found.vhost, found.host, found.app, found.name, dict(found.parameters)) == TAKEN[text]
 
 
 @pytest.mark.parametrize(

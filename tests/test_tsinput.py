@@ -339,6 +339,22 @@ def test_a_silent_track_is_not_waited_for() -> None:
     assert taken.left_out == ["AAC on PID 819: nothing came that tells what a decoder needs"]
 
 
+def test_pictures_without_end_on_many_pids_have_a_bound() -> None:
+    """Each of them may be as large as a keyframe is; all of them together may not."""
+    pids = range(0x100, 0x110)
+    tables = Muxer()
+    tables.table("pat", 0, PAT, pat())
+    tables.table("pmt", 0, PMT, pmt(dict.fromkeys(pids, 0x1B)))
+    taken = TsInput(Source(Clock()))
+    taken.take(join(tables.packets))
+    for pid in pids:
+        head = bytes((0x47, pid >> 8, pid & 255))
+        start = bytes((0x47, 0x40 | pid >> 8, pid & 255, 0x10)) + pes(0xE0, 0, 0, b"", declared=False).ljust(184, b"\1")
+        cycle = b"".join(head + bytes((0x10 | (number + 1) % 16,)) + b"\1" * 184 for number in range(16))
+        taken.take(start + cycle * 1500)  # 4.4 MB, for which 8 MiB are taken
+    assert taken.damaged == len(pids) - 6, "48 MiB hold six of them, and no more"
+
+
 @given(data=st.data())
 @hypothesis_settings(max_examples=150, deadline=None)
 def test_damage_anywhere_is_survived(data: st.DataObject) -> None:

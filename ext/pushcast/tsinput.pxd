@@ -44,6 +44,7 @@ cdef class TsInput:
     cdef uint8_t[8192] index_of          # PID -> place in pids + 1, 0: not followed
     cdef input_pid_t[PIDS_MOST] pids
     cdef int pids_used
+    cdef size_t buffered                 # bytes for PES packets, of all PIDs
     cdef uint8_t[TS_BYTES] carry
     cdef size_t carried
     cdef bint in_sync

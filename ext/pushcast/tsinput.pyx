@@ -41,6 +41,7 @@ cdef enum:
 cdef enum:
     NULL_PID = 0x1FFF
     PES_MOST = 16 << 20              # far above a 4K keyframe
+    BUFFERS_MOST = 48 << 20          # of all PES packets under way together: no honest stream has two such keyframes
     AUDIO_PES_MOST = 0x10006         # its length is always said: 2.4.3.7
     PES_MAY_GO_ON = 60000            # encoders that write lengths cut longer access units near 65,535
     GARBAGE_MOST = 100 * 188         # bytes without sync after which this is no transport stream
@@ -253,6 +254,10 @@ cdef class TsInput:
             return 0
         if s.filled + size > s.capacity:
             capacity = max(2 * s.capacity, <size_t>4096)
+            if self.buffered + capacity - s.capacity > BUFFERS_MOST:
+                self.lose(s)
+                return 0
+            self.buffered += capacity - s.capacity
             room = realloc(s.data, capacity)
             if room == NULL:
                 raise MemoryError
@@ -457,9 +462,9 @@ cdef class TsInput:
                     raise MediaError(f"more than {PIDS_MOST} PIDs are in use")
                 self.pids_used += 1
         s = &self.pids[index]
-        if index < self.pids_used:
-            free(s.data)
-            free(s.section)
+        self.buffered -= s.capacity
+        free(s.data)
+        free(s.section)
         memset(s, 0, sizeof(input_pid_t))
         s.pid = <uint16_t>pid
         s.kind = kind
@@ -477,6 +482,7 @@ cdef class TsInput:
         if index < 0:
             return
         s = &self.pids[index]
+        self.buffered -= s.capacity
         free(s.data)
         free(s.section)
         memset(s, 0, sizeof(input_pid_t))

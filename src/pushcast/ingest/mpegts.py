@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -26,8 +27,10 @@ from pushcast.tstap import TsTap
 
 _log = logger("ingest.mpegts")
 
-SILENT_S = 3.0
+SILENT_S = 3.0  # of datagrams: the sender has gone
+CONNECTION_SILENT_S = 10.0  # of a connection, which says itself when it has gone
 LOOK_S = 0.5
+ACCEPT_PAUSE_S = 1.0  # when there are no descriptors left
 # A burst of a keyframe at 50 Mbit/s; the kernel grants less where net.core.rmem_max is smaller.
 RECEIVE_BYTES = 4 << 20
 
@@ -80,11 +83,14 @@ class _Port:
 
     def _look_after(self) -> None:
         self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_after)
-        reception = self._reception
-        if reception is not None and reception.tap.bytes_received:
-            reason = reception.reason_to_stop(SILENT_S)
+        if self._reception is not None:
+            reason = self._reception.reason_to_stop(self._patience_s(self._reception))
             if reason:
                 self._stop(reason)
+
+    def _patience_s(self, reception: Reception) -> float:
+        """How long it may bring nothing."""
+        return CONNECTION_SILENT_S
 
     def drop(self) -> None:
         """End the stream of now; the next sender may come."""
@@ -131,6 +137,9 @@ class _UdpPort(_Port):
                 endpoint(self.url.host, self.url.port),
             )
 
+    def _patience_s(self, reception: Reception) -> float:
+        return SILENT_S if reception.tap.bytes_received else math.inf
+
     def _look_after(self) -> None:
         super()._look_after()
         if self._reception is None:
@@ -163,7 +172,12 @@ class _TcpPort(_Port):
         loop = asyncio.get_running_loop()
         assert self._server is not None
         while True:
-            connected, address = await loop.sock_accept(self._server)
+            try:
+                connected, address = await loop.sock_accept(self._server)
+            except OSError as error:
+                self._log.warning("no connection can be taken: %s", error.strerror)
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
             sender = endpoint(*address[:2])
             with contextlib.closing(connected):
                 try:

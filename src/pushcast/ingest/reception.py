@@ -16,7 +16,7 @@ from pushcast.stream import Name, Registry
 from pushcast.tsinput import TsInput
 from pushcast.tstap import TsTap
 
-TRACKS_DEADLINE_S = 30.0  # from the beginning to tracks that can be decoded
+TRACKS_DEADLINE_S = 30.0  # from the first bytes to tracks that can be decoded
 
 
 class Reception:
@@ -48,7 +48,7 @@ class Reception:
         self._loop = asyncio.get_running_loop()
         self._log = log
         self._end = end
-        self._begun_s = self._loop.time()
+        self._begun_s = 0.0  # when the first bytes were seen
         self.tap = TsTap(self.publication.input, partial(self._later, self._attend))
 
     def on_end(self, error: Exception | None) -> None:
@@ -72,9 +72,12 @@ class Reception:
 
     def reason_to_stop(self, silent_s: float) -> str:
         """Why it must end, "" while it need not; ``silent_s``: how long nothing may come."""
+        now_s = self._loop.time()
         if (time.monotonic_ns() - self.tap.heard_ns) / 1e9 > silent_s:
             return f"nothing came for {silent_s:g} s"
-        if self.publication.stream is None and self._loop.time() - self._begun_s > TRACKS_DEADLINE_S:
+        if self.tap.bytes_received and not self._begun_s:
+            self._begun_s = now_s
+        if self._begun_s and self.publication.stream is None and now_s - self._begun_s > TRACKS_DEADLINE_S:
             return f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none"
         self.publication.tell_late_tracks()
         return ""

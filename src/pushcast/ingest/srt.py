@@ -112,7 +112,7 @@ class SrtIngest:
         asked = parse_stream_id(stream_id)
         if not is_stream_name(asked.name):
             raise BadStreamId("expected a stream name of printable characters", BAD_REQUEST)
-        vhost = vhost_named(self.registry, asked.host)
+        vhost = asked.vhost or vhost_named(self.registry, asked.host)
         self.registry.check_app(vhost, asked.app)
         return vhost, asked.app, asked.name
 

@@ -26,8 +26,12 @@ class BadStreamId(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StreamId:
-    """``host``: a vhost or a host name, "" when it was not said.  ``parameters`` may hold keys and tokens."""
+    """``vhost`` was named as such, ``host`` is a host name that may be one's; "" when it was not said.
 
+    ``parameters`` may hold keys and tokens.
+    """
+
+    vhost: str
     host: str
     app: str
     name: str
@@ -61,7 +65,7 @@ def _access_control(pairs: str) -> StreamId:
         raise BadStreamId("expected the stream as r=app/stream")
     found = _path(values.get("h", ""), values["r"])
     others = {name: value for name, value in values.items() if name not in ("r", "m", "h", "t")}
-    return StreamId(found.host, found.app, found.name, {**others, **found.parameters})
+    return StreamId(found.vhost, found.host, found.app, found.name, {**others, **found.parameters})
 
 
 def _url(text: str) -> StreamId:
@@ -84,8 +88,7 @@ def _user_and_password(text: str) -> str:
 def _path(host: str, text: str) -> StreamId:
     path, _, query = text.partition("?")
     parts = path.strip("/").split("/")
-    if len(parts) == 3 and not host:
-        host, *parts = parts
+    vhost = parts.pop(0) if len(parts) == 3 else ""
     if len(parts) != 2 or not all(parts):
         raise BadStreamId("expected app/stream or vhost/app/stream")
-    return StreamId(host, parts[0], parts[1], dict(parse_qsl(query, keep_blank_values=True)))
+    return StreamId(vhost, host, parts[0], parts[1], dict(parse_qsl(query, keep_blank_values=True)))
