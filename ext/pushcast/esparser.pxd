@@ -20,7 +20,6 @@ cdef class EsParser:
     cdef readonly object reason          # why its frames cannot be passed on, None while they can
     cdef readonly uint64_t damaged       # access units that were left out
     cdef object listener
-    cdef int64_t newest_dts              # of the last frame, NO_STAMP before the first
 
     # The whole payload of one PES packet; stamps at 90 kHz, unwrapped, dts never without pts.  random_access: as the
     # adaptation field said.

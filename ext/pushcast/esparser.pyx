@@ -22,7 +22,6 @@ cdef class EsParser:
         self.codec = codec
         self.config = b""
         self.facts = {}
-        self.newest_dts = INT64_MIN
 
     cdef int take(self, const uint8_t* data, size_t size, int64_t pts, int64_t dts, bint random_access) except -1:
         raise NotImplementedError
@@ -38,8 +37,6 @@ cdef class EsParser:
         frame.dts = dts
         frame.track = self.track
         frame.flags = flags
-        if not flags & FRAME_CONFIG:
-            self.newest_dts = dts
         return self.source.publish(&frame)
 
     cdef int configure(self, codec, bytes config, dict facts, int64_t dts) except -1:

@@ -32,7 +32,6 @@ cdef class FlvInput(MediaSink):
     cdef bint has_frames
     cdef readonly bint frozen                  # the stream was announced: its tracks are fixed
     cdef readonly int late_tracks              # tracks of media that came after that
-    cdef readonly list left_out                # what is not carried, and why
 
     cdef int64_t _unwrap(self, uint32_t timestamp_ms) noexcept
     cdef input_track_t* _input(self, bint video, const flv_tag_t* tag) except NULL

@@ -39,7 +39,6 @@ cdef class FlvInput(MediaSink):
         self.source = source
         self.tracks = ()
         self.metadata_values = {}
-        self.left_out = []
         self.plain_video = self.plain_audio = -1
         self.last_ms = INT64_MIN
 
@@ -76,9 +75,6 @@ cdef class FlvInput(MediaSink):
         left out.
         """
         self.frozen = True
-
-    def flush(self):
-        """Nothing more comes; nothing is kept back here."""
 
     def data(self, uint32_t timestamp_ms, const uint8_t[::1] body not None):
         """An AMF data message (cue points, captions): it goes out as it is where a container can carry it."""

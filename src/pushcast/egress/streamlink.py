@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any
 
 from pushcast.egress.channel import Channel
 from pushcast.egress.link import Link, Seen
 from pushcast.egress.readiness import readiness
-from pushcast.egress.tcpinfo import TcpInfo, tcp_info
+from pushcast.egress.tcpinfo import TCP_CLOSE, TcpInfo, tcp_info
 from pushcast.errors import ConnectionLost, EngineError, Stalled
 
 # A peer that takes nothing for so long is gone; the kernel would go on for 15 minutes.
 USER_TIMEOUT_MS = 10_000
+# A sender thread that met an error says so by its next turn, and a turn is a second off at the very most.
+REASON_S = 1.0
 
 
 def set_stream_options(sock: socket.socket, bytes_per_s: int) -> None:
@@ -99,7 +102,8 @@ class StreamLink(Link):
         try:
             data = self._channel.read()
             if not data:
-                raise ConnectionLost(f"{self.peer} closed the connection while we published")
+                self._on_end()
+                return
             self.take(data)
         except EngineError as error:
             self.lose(error)
@@ -109,3 +113,22 @@ class StreamLink(Link):
             self.lose(Stalled(f"{self.peer} took nothing for {USER_TIMEOUT_MS} ms"))
         except OSError as error:
             self.lose(ConnectionLost(f"{self.peer} is lost: {error.strerror}"))
+
+    def _on_end(self) -> None:
+        """No more is to be read.
+
+        Of a connection that timed out or was reset the kernel tells one side why, once: when the sender thread was that
+        one, nothing but an end is left to read here, and the reason is on its way.
+        """
+        closed = ConnectionLost(f"{self.peer} closed the connection while we published")
+        info = self._info()
+        if info is None or info.state != TCP_CLOSE:
+            self.lose(closed)
+            return
+        readiness().remove(self._channel.fd)
+        asyncio.get_running_loop().call_later(REASON_S, self._lose_unless_told, closed)
+
+    def _lose_unless_told(self, error: EngineError) -> None:
+        # The descriptor of a closed link may be another one's by now.
+        if not self.lost and not self.transport.closed:
+            self.lose(error)

@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 
 _BYTES = 232
+TCP_CLOSE = 7  # linux/tcp_states.h: reset, timed out or closed at both ends
 # Offsets in bytes, and the type that lies there.
 _UNACKED = 24
 _RTT_US = 68
@@ -22,8 +23,12 @@ _U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
 
 @dataclass(frozen=True, slots=True)
 class TcpInfo:
-    """``acked_bytes`` counts what the peer's kernel has confirmed, ``unacked_segments`` what is on the way."""
+    """``state`` is the kernel's, TCP_CLOSE for a connection that is no more.
 
+    ``acked_bytes`` counts what the peer's kernel has confirmed, ``unacked_segments`` what is on the way.
+    """
+
+    state: int
     rtt_ms: float
     unacked_segments: int
     notsent_bytes: int
@@ -41,6 +46,7 @@ def tcp_info(fd: int) -> TcpInfo:
         view.detach()
     found = found.ljust(_BYTES, b"\0")
     return TcpInfo(
+        state=found[0],
         rtt_ms=_U32.unpack_from(found, _RTT_US)[0] / 1000,
         unacked_segments=_U32.unpack_from(found, _UNACKED)[0],
         notsent_bytes=_U32.unpack_from(found, _NOTSENT_BYTES)[0],
