@@ -65,7 +65,6 @@ class LatmConfig:
     core_rate: int
     sample_rate: int
     channels: int
-    other_data: bool
 
 
 def parse_asc(data):
@@ -153,7 +152,7 @@ cdef object _stream_mux_config(Bits bits):
     if bits.u(3):
         raise MediaError("LATM: frames of fixed length")
     bits.skip(8)                     # latmBufferFullness
-    other_data = bits.u(1) == 1
+    other_data = bits.u(1)           # bits behind each frame, which nobody reads
     if other_data and version:
         _latm_value(bits)
     elif other_data:
@@ -163,7 +162,7 @@ cdef object _stream_mux_config(Bits bits):
     if bits.u(1):
         bits.skip(8)                 # crcCheckSum
     core_rate = _SAMPLE_RATES[config.frequency_index] if config.frequency_index != _EXPLICIT_RATE else config.sample_rate
-    return LatmConfig(_cut(bits.owner, begin, end), core_rate, config.sample_rate, config.channels, other_data)
+    return LatmConfig(_cut(bits.owner, begin, end), core_rate, config.sample_rate, config.channels)
 
 
 cdef uint64_t _latm_value(Bits bits) except? 0xFFFFFFFFFFFFFFFF:

@@ -8,10 +8,10 @@ Clauses: ADTS and LATM ISO/IEC 14496-3 1.A.2 and 1.7; MPEG audio ISO/IEC 11172-3
 E-AC-3 ETSI TS 102 366 4.3, 4.4.1 and E.1.2; Opus in transport streams ETSI TS 103 491 and RFC 6716 3.1.
 """
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memmove
 
-from pushcast.esparser cimport NO_STAMP, EsParser
+from pushcast.esparser cimport NO_STAMP, EsParser, grow
 from pushcast.frame cimport FRAME_KEY
 from pushcast.source cimport Source
 from pushcast.wire cimport get_u16
@@ -66,7 +66,7 @@ cdef class AudioParser(EsParser):
             old = 0
             size = min(size, <size_t>HELD_MOST)
         if old + size > self.capacity:
-            self._grow(old + size)
+            grow(&self.bytes_held, &self.capacity, old + size)
         memcpy(self.bytes_held + old, data, size)
         self.held = old + size
         if pts != NO_STAMP:
@@ -77,14 +77,6 @@ cdef class AudioParser(EsParser):
             self.stamp_at[index] -= min(self.stamp_at[index], used)
         memmove(self.bytes_held, self.bytes_held + used, self.held)
         return 0
-
-    def _grow(self, size_t size):
-        cdef size_t capacity = max(2 * self.capacity, size)
-        cdef void* room = realloc(self.bytes_held, capacity)
-        if room == NULL:
-            raise MemoryError
-        self.bytes_held = <uint8_t*>room
-        self.capacity = capacity
 
     cdef void stamp(self, size_t at, int64_t pts) noexcept nogil:
         """The first frame that begins at this byte or behind it has this time."""

@@ -10,6 +10,10 @@ cdef extern from *:
     const int64_t NO_STAMP "PUSHCAST_NO_STAMP"   # a PES packet without this time
 
 
+# At least `size` bytes of room, twice what there was; what lies there stays.
+cdef int grow(uint8_t** room, size_t* capacity, size_t size) except -1
+
+
 cdef class EsParser:
     cdef Source source
     cdef public uint32_t track           # Track.id

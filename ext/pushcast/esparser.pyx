@@ -6,11 +6,22 @@ in.  Bytes that make no access unit are counted and left out, whatever they are:
 the Source.
 """
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 
 from pushcast.frame cimport FRAME_CONFIG, FRAME_KEY, Frame
 from pushcast.source cimport Source
 from pushcast.splice cimport SPLICE_HEAD, get_pts_adjustment, put_pts_adjustment
+
+
+cdef int grow(uint8_t** room, size_t* capacity, size_t size) except -1:
+    cdef size_t wanted = max(2 * capacity[0], size)
+    cdef void* found = realloc(room[0], wanted)
+    if found == NULL:
+        raise MemoryError
+    room[0] = <uint8_t*>found
+    capacity[0] = wanted
+    return 0
 
 
 cdef class EsParser:

@@ -4,17 +4,17 @@ One PES packet is one access unit, which goes on as it is, with lengths in the p
 in it make the track's avcC or hvcC, and nothing is published before they have come.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
 from pushcast.frame cimport CODEC_HEVC, FRAME_KEY
 from pushcast.nal cimport NAL_KEY, NAL_PPS, NAL_SPS, NAL_VPS, find_start_code, nal_role, parameter_sets
-from pushcast.esparser cimport NO_STAMP, EsParser
+from pushcast.esparser cimport NO_STAMP, EsParser, grow
 from pushcast.source cimport Source
 from pushcast.wire cimport put_u32
 
 from pushcast.errors import MediaError
-from pushcast.sps import sps_info
+from pushcast.sps import picture_facts
 from pushcast.videoconfig import build_avcc, build_hvcc
 
 
@@ -38,7 +38,7 @@ cdef class NalParser(EsParser):
             self.damaged += 1
             return 0
         if most > self.capacity:
-            self._grow(most)
+            grow(&self.room, &self.capacity, most)
         laid = self.lay(data, size, &roles, sets, &set_count)
         if laid == 0:
             self.damaged += 1
@@ -50,14 +50,6 @@ cdef class NalParser(EsParser):
         if not self.known:
             return 0
         return self.publish(self.room, laid, pts, dts, FRAME_KEY if random_access else 0)
-
-    def _grow(self, size_t size):
-        cdef size_t capacity = max(2 * self.capacity, size)
-        cdef void* room = realloc(self.room, capacity)
-        if room == NULL:
-            raise MemoryError
-        self.room = <uint8_t*>room
-        self.capacity = capacity
 
     cdef size_t lay(self, const uint8_t* data, size_t size, uint32_t* roles, unit_t* sets, uint32_t* set_count) noexcept nogil:
         """The units of an access unit into the room, each behind its length; 0 when there is none."""
@@ -116,13 +108,5 @@ cdef class NalParser(EsParser):
             self.damaged += 1
             return 0
         if not self.known or config != self.config:
-            self.configure(self.codec, config, _facts(self.codec, next(iter(found[NAL_SPS]))), dts)
+            self.configure(self.codec, config, picture_facts(self.number, next(iter(found[NAL_SPS]))), dts)
         return 0
-
-
-def _facts(codec, sps):
-    try:
-        width, height, frame_rate = sps_info(codec, sps)
-    except MediaError:           # a picture size that we cannot read is no reason to refuse what a decoder may well take
-        return {}
-    return {"width": width, "height": height, "frame_rate": frame_rate}

@@ -25,6 +25,14 @@ def sps_info(uint32_t codec, sps):
     return facts["width"], facts["height"], facts["frame_rate"]
 
 
+def picture_facts(uint32_t codec, sps):
+    try:
+        width, height, frame_rate = sps_info(codec, sps)
+    except MediaError:           # a picture size that we cannot read is no reason to refuse what a decoder may well take
+        return {}
+    return {"width": width, "height": height, "frame_rate": frame_rate}
+
+
 cdef bytes rbsp(bytes unit):
     """The unit without its emulation prevention bytes: H.264 7.4.1.  No match overlaps the one before."""
     return unit.replace(b"\0\0\3", b"\0\0")

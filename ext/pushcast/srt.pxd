@@ -10,6 +10,7 @@ cdef void note(failure_t* failure) noexcept nogil
 # The return code, or SrtError when it is negative.
 cdef int check(int rc, failure_t* failure, str doing) except -1
 cdef int start_library() except -1
+cdef int new_epoll() except -1
 cdef void close_now(SRTSOCKET socket) noexcept
 
 

@@ -86,6 +86,20 @@ cdef int start_library() except -1:
     return 0
 
 
+cdef int new_epoll() except -1:
+    """An srt_epoll that may be empty; the library is started for it."""
+    cdef failure_t failure
+    cdef int made
+    start_library()
+    with nogil:
+        made = srt_epoll_create()
+        if made < 0:
+            note(&failure)
+        else:
+            srt_epoll_set(made, SRT_EPOLL_ENABLE_EMPTY)
+    return check(made, &failure, "epoll")
+
+
 open_sockets = set()
 
 

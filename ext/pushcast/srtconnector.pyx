@@ -6,7 +6,7 @@ something is pending.
 cimport cython
 
 from pushcast.libsrt cimport *
-from pushcast.srt cimport SrtCaller, check, failure_t, note, start_library
+from pushcast.srt cimport SrtCaller, check, failure_t, new_epoll, note
 
 cdef enum:
     POLL_BATCH = 64
@@ -23,17 +23,8 @@ cdef class SrtConnector:
         self.pending = {}
 
     def __init__(self, loop):
-        cdef failure_t failure
-        cdef int made
         self.loop = loop
-        start_library()
-        with nogil:
-            made = srt_epoll_create()
-            if made < 0:
-                note(&failure)
-            else:
-                srt_epoll_set(made, SRT_EPOLL_ENABLE_EMPTY)
-        self.epoll = check(made, &failure, "epoll")
+        self.epoll = new_epoll()
 
     def connect(self, SrtCaller caller not None, int family, tuple address not None):
         """A future: None when the peer has accepted, else libsrt's reject reason as an int.  Cancelling it stops the

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from pushcast.libsrt cimport *
 from pushcast.monotonic cimport monotonic_ns
-from pushcast.srt cimport SrtSocket, check, close_now, failure_t, note, open_sockets, start_library
+from pushcast.srt cimport SrtSocket, check, close_now, failure_t, new_epoll, note, open_sockets
 from pushcast.tstap cimport TsTap
 
 import socket as system_socket
@@ -230,19 +230,10 @@ cdef class SrtIntake:
     """SrtIntake(): ``run`` in a thread of its own; the other methods from anywhere."""
 
     def __cinit__(self):
-        cdef failure_t failure
-        cdef int made
         self.publishers = {}
         self.listeners = {}
         self.epoll = -1
-        start_library()
-        with nogil:
-            made = srt_epoll_create()
-            if made < 0:
-                note(&failure)
-            else:
-                srt_epoll_set(made, SRT_EPOLL_ENABLE_EMPTY)
-        self.epoll = check(made, &failure, "epoll")
+        self.epoll = new_epoll()
 
     def __dealloc__(self):
         if self.epoll >= 0:

@@ -37,14 +37,13 @@ class LatmConfig:
     """A StreamMuxConfig, ISO 14496-3 1.7.3.
 
     ``core_rate`` (Hz) is what frames of 1024 samples count by, ``sample_rate`` and ``channels`` are those of the
-    decoded output; ``other_data``: bits of something else follow each frame.
+    decoded output.
     """
 
     asc: bytes
     core_rate: int
     sample_rate: int
     channels: int
-    other_data: bool
 
 def parse_asc(data: ReadableBuffer) -> AudioConfig: ...
 def build_asc(object_type: int, sample_rate: int, channel_config: int) -> bytes:

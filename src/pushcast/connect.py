@@ -57,8 +57,7 @@ def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
     ids = tuple(track.id for track in selected(settings, stream))
     target = settings.target
     # Without what only enhanced RTMP carries, "never" and "auto" are the same bytes.
-    always = target.enhanced is Enhanced.ALWAYS
-    enhanced = Enhanced.ALWAYS if always else Enhanced.AUTO
+    enhanced = Enhanced.AUTO if target.enhanced is Enhanced.NEVER else target.enhanced
     return FeedKey(PROTOCOLS[settings.protocol].container, ids, target.ts_options, enhanced)
 
 

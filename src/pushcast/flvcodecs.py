@@ -33,9 +33,9 @@ def described(codec: Codec, config: bytes, frame: bytes) -> tuple[bytes, Facts]:
     """
     match codec:
         case Codec.H264:
-            return config, _picture(codec, videoconfig.parse_avcc(config).sps[0])
+            return config, sps.picture_facts(codec, videoconfig.parse_avcc(config).sps[0])
         case Codec.HEVC:
-            return config, _picture(codec, videoconfig.parse_hvcc(config).sps[0])
+            return config, sps.picture_facts(codec, videoconfig.parse_hvcc(config).sps[0])
         case Codec.AV1 | Codec.VP9:
             if len(config) < 4:
                 raise MediaError(f"found a configuration of {len(config)} bytes, expected av1C or vpcC")
@@ -52,14 +52,6 @@ def described(codec: Codec, config: bytes, frame: bytes) -> tuple[bytes, Facts]:
             return _flac(config)
         case _:
             return b"", audioparser.audio_facts(codec, frame)
-
-
-def _picture(codec: Codec, unit: bytes) -> Facts:
-    try:
-        width, height, frame_rate = sps.sps_info(codec, unit)
-    except MediaError:  # a picture size that we cannot read is no reason to refuse what a decoder may well take
-        return {}
-    return {"width": width, "height": height, "frame_rate": frame_rate}
 
 
 def _flac(config: bytes) -> tuple[bytes, Facts]:
