@@ -70,6 +70,7 @@ PYTHON_LAYERS = [
     ["destinations", "listen_url"],
     ["config_sentence"],
     ["config_types"],
+    ["config_sections"],
     ["config"],
     ["access_token", "store", "access", "audit"],
     ["rtmp"],

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from live import Engine, LiveStream, UdpSink, settings, until, within
 
 from pushcast import streammap as streammap_module
-from pushcast.config import App
+from pushcast.config_sections import App
 from pushcast.errors import ConfigError, InvalidRequest
 from pushcast.push import PushState
 from pushcast.scheduler import Scheduler

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from pushcast.config import Api
+from pushcast.config_sections import Api
 from pushcast.errors import ConfigError, RequestError, Unauthorized
 from pushcast.login_limit import LoginLimit, TooManyLogins
 

@@ -14,9 +14,9 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -27,197 +27,23 @@ from pydantic_settings import (
 )
 
 from pushcast.config_sentence import Location, Sentence, Written
-from pushcast.config_types import (
-    LIST,
-    MAX_FILE_BYTES,
-    REFERENCE,
-    AbsolutePath,
-    Connects,
-    DestinationRules,
-    Folder,
-    Host,
-    LatencyMs,
-    Level,
-    LongToken,
-    Name,
-    Origins,
-    Passphrase,
-    PemFile,
-    Port,
-    RuleId,
-    Scope,
-    SecretWord,
-    SourceUrl,
-    TcpTickMs,
-    Texts,
-    Threads,
-    TickMs,
-    Token,
-    TsListenUrl,
-    Word,
+from pushcast.config_sections import (
+    Api,
+    Destinations,
+    Log,
+    MpegTs,
+    Pull,
+    Rtmp,
+    Sender,
+    SourceFile,
+    Srt,
+    State,
+    Vhost,
 )
+from pushcast.config_types import LIST, MAX_FILE_BYTES
 from pushcast.errors import ConfigError
 
 PREFIX = "PUSHCAST_"
-
-
-def default_state_path() -> Path:
-    """The state folder when none is configured: ``pushcast`` in the XDG base directory specification's state home."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local/state") / "pushcast"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ApiToken(_Section):
-    """One more token for the API, with less rights than ``api.access_token`` as a rule (see access.py)."""
-
-    name: Name
-    token: LongToken
-    role: Annotated[Literal["read", "push", "admin"], Field(description='"read", "push" or "admin"'), REFERENCE]
-    vhosts: Annotated[Scope | None, Field(description="one or more names of vhosts; without the key all")] = None
-    apps: Annotated[Scope | None, Field(description="one or more names of apps; without the key all")] = None
-
-
-class Api(_Section):
-    """Where the REST API listens; without a token one is made at the first start (see access_token.py).
-
-    With ``tls_cert`` and ``tls_key`` it speaks TLS (api/tls.py); pages of ``cors_origins`` may use it (api/cors.py).
-    """
-
-    host: Host = "127.0.0.1"
-    port: Port = 8081
-    strict_ome: Annotated[bool, Field(description="true or false"), REFERENCE] = False
-    mask_keys: Annotated[bool, Field(description="true or false"), REFERENCE] = False
-    access_token: Annotated[
-        Token | None, Field(description="1 to 1024 characters, none of them a control character")
-    ] = None
-    tokens: Annotated[tuple[ApiToken, ...], Field(description="tables [[api.tokens]]"), LIST] = ()
-    tls_cert: Annotated[PemFile | None, Field(description="the path of a PEM file")] = None
-    tls_key: Annotated[PemFile | None, Field(description="the path of a PEM file")] = None
-    cors_origins: Origins = ()
-
-    @model_validator(mode="after")
-    def _check_tls(self) -> Api:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            missing, there = ("tls_key", "tls_cert") if self.tls_key is None else ("tls_cert", "tls_key")
-            context = {"reason": f"api.{there} is set", "location": ("api", missing)}
-            raise PydanticCustomError("pushcast", "{reason}", context)
-        return self
-
-
-class Rtmp(_Section):
-    """Where RTMP publishers connect."""
-
-    host: Host = "0.0.0.0"
-    port: Port = 1935
-
-
-class Srt(_Section):
-    """Where SRT publishers connect (ingest/srt.py); ``passphrase``: all of them must have it."""
-
-    host: Host = "0.0.0.0"
-    port: Port = 9999
-    latency_ms: LatencyMs = 120
-    passphrase: Annotated[
-        Passphrase | None, Field(description="10 to 79 characters, none of them a control character")
-    ] = None
-
-
-class MpegTs(_Section):
-    """A port that feeds one stream from a transport stream (ingest/mpegts.py)."""
-
-    vhost: Name = "default"
-    app: Name = "app"
-    name: Name
-    listen: TsListenUrl
-
-
-class PushRule(_Section):
-    """A push that every stream of the app with a matching name gets by itself (see streammap.py)."""
-
-    id: RuleId = ""
-    stream: Word
-    protocol: Word
-    url: SecretWord
-    stream_key: SecretWord = SecretStr("")
-    variant_names: Texts = ()
-    enable: Annotated[bool, Field(description="true or false"), REFERENCE] = True
-
-
-class App(_Section):
-    """An application of a virtual host; ``stream_map`` names a file with more rules, OvenMediaEngine's XML."""
-
-    name: Name
-    stream_map: Annotated[AbsolutePath | None, Field(description="the absolute path of a file")] = None
-    pushes: Annotated[tuple[PushRule, ...], Field(description="tables [[vhosts.apps.pushes]]"), LIST] = ()
-
-
-class Vhost(_Section):
-    """A virtual host and its applications."""
-
-    name: Name
-    apps: Annotated[tuple[App, ...], Field(min_length=1, description="one or more tables [[vhosts.apps]]"), LIST] = (
-        App(name="app"),
-    )
-
-
-class SourceFile(_Section):
-    """A stream that pushcast itself feeds from a file."""
-
-    vhost: Name = "default"
-    app: Name = "app"
-    name: Name
-    url: SourceUrl
-
-
-class Destinations(_Section):
-    """Where pushes may go: ``deny`` beats ``allow``, an empty ``allow`` means all (see destinations.py).
-
-    ``connects_at_once``: each a socket that waits for its peer; with less than four nobody could be held to a share.
-    """
-
-    allow: DestinationRules = ()
-    deny: DestinationRules = ()
-    connects_at_once: Connects = 256
-
-
-class Pull(_Section):
-    """What the API may pull of this host's files: those below ``files_below``, without it none (ingest/network.py)."""
-
-    files_below: Annotated[AbsolutePath | None, Field(description="the absolute path of a folder")] = None
-
-
-class State(_Section):
-    """Where pushcast keeps what must outlive it."""
-
-    path: Folder = Field(default_factory=default_state_path)
-
-
-class Sender(_Section):
-    """The fan-out's intervals and threads.
-
-    Below 5 ms a send costs more than what it carries.  Above 100 ms datagrams leave in bursts that eat the usual SRT
-    latency of 120 ms; TCP peers buffer more, but half a second of silence is what they notice.  A thread that is busy
-    for most of its time lengthens an interval up to ``*_most_ms``, which never is less than the interval itself.  More
-    than 64 threads is more than any machine has cores to spare.
-    """
-
-    udp_ms: TickMs = 20
-    srt_ms: TickMs = 20
-    tcp_ms: TcpTickMs = 40
-    udp_most_ms: TickMs = 40
-    srt_most_ms: TickMs = 40
-    tcp_most_ms: TcpTickMs = 200
-    threads: Threads = 1
-
-
-class Log(_Section):
-    """How much is said."""
-
-    level: Level = "INFO"
 
 
 class Config(BaseSettings):

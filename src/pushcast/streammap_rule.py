@@ -21,7 +21,7 @@ from itertools import count
 from typing import NamedTuple
 from urllib.parse import quote
 
-from pushcast.config import App
+from pushcast.config_sections import App
 from pushcast.egress import PROTOCOLS
 from pushcast.errors import ConfigError, InvalidRequest
 from pushcast.log import printable, redact

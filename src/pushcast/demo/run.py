@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pushcast.config import default_state_path
+from pushcast.config_sections import default_state_path
 from pushcast.demo.child import Child
 from pushcast.demo.client import Client
 from pushcast.demo.clip import make_clip
