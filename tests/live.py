@@ -24,7 +24,7 @@ from pushcast.settings import PushSettings
 from pushcast.source import Clock, Source
 from pushcast.statistics import Statistics
 from pushcast.store import Store
-from pushcast.stream import Registry, Stream
+from pushcast.stream import OutputStream, Registry, Stream
 
 TRACKS = (
     Track(
@@ -57,6 +57,11 @@ class LiveStream:
 
     def up(self) -> Stream:
         return self.registry.add(self.stream)
+
+    @property
+    def output(self) -> OutputStream:
+        """What pushes take of it while it is up."""
+        return self.stream.outputs[0]
 
     def down(self) -> None:
         self.registry.remove(self.stream)

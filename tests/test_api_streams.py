@@ -47,7 +47,7 @@ def not_found(text: str) -> dict[str, object]:
                     "name": "a",
                     "type": "live",
                     "dynamic": False,
-                    "providers": {"rtmp": {}, "file": {}},
+                    "providers": {"rtmp": {}, "srt": {}, "mpegts": {}, "file": {}},
                     "publishers": {"push": {}},
                 }
             ),

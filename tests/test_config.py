@@ -222,7 +222,8 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
         ('[[vhosts]]\nname = "a/b"', f'FILE: vhosts[0].name: found "a/b", {NAME}'),
         (
             '[[vhosts]]\nname = "a"\napps = [7]',
-            "FILE: vhosts[0].apps[0]: found a single value (not shown), allowed: a table with name, stream_map, pushes",
+            "FILE: vhosts[0].apps[0]: found a single value (not shown), allowed: a table with name, stream_map, "
+            "pushes, output_profiles",
         ),
         (
             '[[vhosts]]\nname = "a"\napps = []',
@@ -317,7 +318,7 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
 )
 def test_one_sentence(file: Path, text: str, sentence: str | None) -> None:
     if sentence is None:
-        known = "api, rtmp, srt, vhosts, mpegts, sources, destinations, pull, state, sender, log"
+        known = "api, rtmp, srt, vhosts, mpegts, sources, multiplex, destinations, pull, state, sender, log"
         sentence = f"FILE: apis: found an unknown key, allowed: {known}"
     assert refusal(file, text) == sentence
 

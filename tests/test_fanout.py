@@ -39,7 +39,7 @@ def live() -> LiveStream:
 
 @pytest.fixture
 def feed(live: LiveStream) -> Feed:
-    return live.stream.feed(KEY)
+    return live.source.feed(KEY)
 
 
 async def connect(scheme: str, port: int) -> Link:
@@ -158,7 +158,7 @@ async def test_destinations_go_to_the_least_loaded_thread(live: LiveStream) -> N
     fanout = FanOut(threads=3)
     sink = UdpSink()
     port = await sink.open()
-    feeds = [live.stream.feed(FeedKey(Container.MPEGTS, ids)) for ids in ((7, 9), (9,))]
+    feeds = [live.source.feed(FeedKey(Container.MPEGTS, ids)) for ids in ((7, 9), (9,))]
     live.feed(100)
     attachments = [fanout.attach(feeds[0], await connect("udp", port))]
     attachments += [fanout.attach(feeds[1], await connect("udp", port)) for _ in range(4)]
@@ -178,7 +178,7 @@ async def test_two_threads_share_the_bytes_of_streams_of_all_rates() -> None:
     registry, fanout, sink = Registry({"v": ("a",)}, Clock()), FanOut(threads=2), UdpSink()
     port = await sink.open()
     streams = [LiveStream(registry, name) for name in ("light", "middle", "heavy")]
-    feeds = [stream.up().feed(KEY) for stream in streams]
+    feeds = [stream.up().source.feed(KEY) for stream in streams]
     attachments = [fanout.attach(feeds[2], await connect("udp", port)) for _ in range(3)]  # of unknown rate
     for stream, padding_bytes in zip(streams, (100, 2000, 9000), strict=True):
         stream.feed(100, padding_bytes)

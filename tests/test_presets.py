@@ -90,7 +90,7 @@ def said(name: str, tracks: tuple[Track, ...] = TRACKS, *, key_every: int = 25, 
             live.source.push(7, number * 3600, number * 3600, 1 if number % key_every == 0 else 0, bytes(padding))
         if any(track.id == 9 for track in tracks):
             live.source.push(9, number * 3600, number * 3600, 1, bytes(300))
-    return list(advice(name, live.stream, [track.id for track in tracks]))
+    return list(advice(name, live.up().outputs[0], [track.id for track in tracks]))
 
 
 @pytest.mark.parametrize("name", ["youtube", "facebook", "twitch", "kick", "custom"])

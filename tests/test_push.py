@@ -44,7 +44,7 @@ def tcp_push(peers: Peers, push_id: str = "p") -> Push:
 
 
 async def run(push: Push, live: LiveStream, world: Engine) -> None:
-    await push.run(live.stream, world.fanout, Places(4), lambda stream: None)
+    await push.run(live.output, world.fanout, Places(4), lambda stream: None)
 
 
 # A shortest way into each state, by the table itself.
@@ -300,9 +300,9 @@ async def test_a_place_among_the_connects_is_waited_for_and_given_back(world: En
     connects = Places(1)
     mute, port = silent_udp_port()
     dead, alive = Push(settings("dead", f"srt://127.0.0.1:{port}")), tcp_push(peers)
-    first = asyncio.create_task(dead.run(live.stream, world.fanout, connects, lambda stream: None))
+    first = asyncio.create_task(dead.run(live.output, world.fanout, connects, lambda stream: None))
     await until(lambda: connects.full)
-    second = asyncio.create_task(alive.run(live.stream, world.fanout, connects, lambda stream: None))
+    second = asyncio.create_task(alive.run(live.output, world.fanout, connects, lambda stream: None))
     await asyncio.sleep(0.05)
     assert alive.state is PushState.CONNECTING
     dead.stop()

@@ -145,12 +145,12 @@ def test_feeds_are_shared_and_given_back(registry: Registry) -> None:
     live.up()
     live.feed(30)
     key = FeedKey(Container.MPEGTS, (7, 9))
-    feed = live.stream.feed(key)
-    assert live.stream.feed(key) is feed
+    feed = live.source.feed(key)
+    assert live.source.feed(key) is feed
     assert feed.ring.head > 0, "a feed begins with what the stream has cached"
-    live.stream.release(feed)
+    live.source.release(feed)
     assert live.source.feed_count == 1
-    live.stream.release(feed)
+    live.source.release(feed)
     assert live.source.feed_count == 0
 
 
@@ -160,7 +160,7 @@ def test_unknown_media_is_named(registry: Registry) -> None:
     live = LiveStream(registry, tracks=(Track(id=3, codec=Codec.FLAC),))
     live.up()
     with pytest.raises(MediaError, match="FLAC"):
-        live.stream.feed(FeedKey(Container.MPEGTS, (3,)))
+        live.source.feed(FeedKey(Container.MPEGTS, (3,)))
 
 
 def test_no_name_forges_a_log_line(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:

@@ -92,7 +92,14 @@ MATCHES = [
 
 @pytest.mark.parametrize(("pattern", "name", "fits"), MATCHES)
 def test_patterns(pattern: str, name: str, fits: bool) -> None:
-    assert match(pattern, name) is fits
+    assert match(pattern, name, name) is fits
+
+
+def test_the_source_stream_of_an_output_is_another_name() -> None:
+    assert match("${SourceStream}_hd", "cam_hd", "cam")
+    assert not match("${SourceStream}", "cam_hd", "cam")
+    made = rule(stream_key="${SourceStream}/${Stream}").settings("v", "a", "cam_hd", "cam")
+    assert made.stream_key == "cam/cam_hd"
 
 
 def plain_match(pattern: str, name: str) -> bool:
@@ -108,13 +115,13 @@ def plain_match(pattern: str, name: str) -> bool:
 
 @given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=8))
 def test_patterns_mean_what_they_are_defined_to(pattern: str, name: str) -> None:
-    assert match(pattern, name) is plain_match(pattern, name)
+    assert match(pattern, name, name) is plain_match(pattern, name)
 
 
 def test_a_pattern_of_many_wildcards_costs_no_time() -> None:
     start = time.process_time()
-    assert not match("*a" * 127, "a" * 200 + "b" * 55)
-    assert not match("?" * 120 + "*" * 120 + "c", "b" * 255)
+    assert not match("*a" * 127, "a" * 200 + "b" * 55, "a")
+    assert not match("?" * 120 + "*" * 120 + "c", "b" * 255, "b")
     assert time.process_time() - start < 0.5
 
 
@@ -142,7 +149,7 @@ FILLED = [  # url, key, name, url of the push, its key
 
 @pytest.mark.parametrize(("url", "key", "name", "pushed_url", "pushed_key"), FILLED)
 def test_macros(url: str, key: str, name: str, pushed_url: str, pushed_key: str) -> None:
-    made = rule(url=url, stream_key=key, variant_names=("hd", "sd")).settings("v", "a", name)
+    made = rule(url=url, stream_key=key, variant_names=("hd", "sd")).settings("v", "a", name, name)
     assert (made.url, made.stream_key) == (pushed_url, pushed_key)
     assert (made.id, made.stream, made.variant_names, made.is_config) == (
         f"r:{name}",
@@ -155,7 +162,7 @@ def test_macros(url: str, key: str, name: str, pushed_url: str, pushed_key: str)
 def test_a_name_is_one_option_of_a_url() -> None:
     hostile = "s&passphrase=0123456789&latency=1#"
     made = rule(protocol="srt", url="srt://192.0.2.9:9000?streamid=${Stream}&latency=300000").settings(
-        "v", "a", hostile
+        "v", "a", hostile, hostile
     )
     options = made.target.options  # type: ignore[attr-defined]
     assert options.get("streamid") == hostile.encode()
@@ -170,7 +177,9 @@ def test_a_name_is_one_option_of_a_url() -> None:
 @pytest.mark.parametrize("name", ["a\nb", "a\x00", "\x1b[2J", "a\u2028b"])
 def test_a_key_takes_no_control_characters(name: str) -> None:
     with pytest.raises(InvalidRequest, match="Could not parse streamKey: a name in it holds a control character"):
-        rule(stream_key="swordfish-${Stream}", protocol="srt", url="srt://192.0.2.9:9000").settings("v", "a", name)
+        rule(stream_key="swordfish-${Stream}", protocol="srt", url="srt://192.0.2.9:9000").settings(
+            "v", "a", name, name
+        )
 
 
 # -- ids
@@ -285,7 +294,7 @@ def test_a_file_as_operators_have_it() -> None:
     assert (platform.id, platform.number, platform.place) == ("", 3, f"{path}: Push 3")
     assert (platform.url, platform.variant_names) == ("rtmp://a.rtmp.example.com/live2", ())
     assert platform.stream_key == "prefix-${SourceStream}"
-    assert platform.matches("whatever")
+    assert platform.matches("whatever", "whatever")
 
 
 LONG = "x" * 4097

@@ -3,6 +3,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from pushcast.frame cimport Frame
+from pushcast.measured cimport measured_t
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport Ring
 from pushcast.selfcheck cimport SelfCheck
@@ -10,22 +11,6 @@ from pushcast.wakeup cimport pthread_mutex_t
 
 cdef enum:
     MAX_TRACKS = 32
-
-ctypedef struct measured_t:     # of one track, since it began; times at 90 kHz
-    uint64_t bytes
-    uint64_t frames
-    int64_t first_dts
-    int64_t last_pts
-    uint64_t window_bytes        # as of the beginning of the window, which ends a second later
-    uint64_t window_frames
-    int64_t window_dts
-    uint64_t latest_bits_per_s   # of the last window that ended, 0 before
-    uint64_t latest_milliframes_per_s
-    uint64_t keys
-    uint64_t first_key           # number of that frame
-    uint64_t last_key
-    uint64_t key_interval        # in frames, between the last two; 0 before there were two
-    uint64_t reordered           # frames that are shown before one that came earlier
 
 ctypedef struct track_clock_t:
     uint32_t id
@@ -39,6 +24,10 @@ cdef class Clock:
     cdef int64_t start_ns        # CLOCK_MONOTONIC at creation
 
     cdef int64_t read(self) noexcept nogil
+
+
+cdef class FrameTap:
+    cdef int take(self, Frame* frame) except -1
 
 
 @cython.final
@@ -61,6 +50,7 @@ cdef class Source:
     cdef readonly bint ended
     cdef dict feeds              # FeedKey -> Feed
     cdef list writers            # the feeds, replaced as a whole when they change
+    cdef list taps               # likewise; None: there is none
     cdef pthread_mutex_t mutex   # of feeds, writers and tracks: frames come on one thread, pushes on another
     cdef Ring frames             # GOP cache: pts + frame of every track, so that a new feed starts with a keyframe
     cdef track_clock_t clocks[MAX_TRACKS]
@@ -76,11 +66,15 @@ cdef class Source:
     cdef readonly uint64_t byte_count
 
     cdef int publish(self, Frame* frame) except -1
+    cdef int take(self, Frame* frame) except -1
+    cdef int _tell(self, list failed) except -1
+    cdef int _pass_on(self, const Frame* frame) except -1
     cdef void _lock(self) noexcept
-    cdef list _publish(self, Frame* frame)
+    cdef list _write(self, Frame* frame, track_clock_t* clock)
     cdef Feed _new_feed(self, key)
     cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil
-    cdef void _onto_engine_time(self, Frame* frame, track_clock_t* clock) noexcept
+    cdef void _onto_engine_time(self, Frame* frame) noexcept
+    cdef void _put_in_order(self, Frame* frame, track_clock_t* clock) noexcept
     cdef int _remember(self, const Frame* frame) except -1
     cdef _drop(self, Feed feed)
     cdef _replay(self, Muxer muxer)

@@ -18,6 +18,7 @@ import time
 from dataclasses import replace
 
 from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, FRAME_METADATA, Frame
+from pushcast.measured cimport measure, measured_of, measured_t
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
@@ -27,7 +28,7 @@ from pushcast.wakeup cimport mutex_init, pthread_mutex_destroy, pthread_mutex_lo
 from pushcast.cbr import CbrMuxer
 from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.flv import RtmpMuxer
-from pushcast.media import Codec, Container, Kind
+from pushcast.media import Container, Kind
 from pushcast.mpegts import TsMuxer
 from pushcast.tsoptions import TsOptions
 
@@ -43,46 +44,6 @@ cdef int64_t FORWARD_JUMP = 10 * 90000
 cdef int64_t AUDIO_KEY_TICKS = 400 * 90    # join points of a stream without video
 
 
-cdef void measure(measured_t* measured, const Frame* frame) noexcept nogil:
-    """Count a frame; a second that is over becomes the latest one."""
-    cdef int64_t ticks
-    if measured.frames == 0:
-        measured.first_dts = measured.window_dts = frame.dts
-    elif frame.pts < measured.last_pts:
-        measured.reordered += 1
-    measured.last_pts = frame.pts
-    ticks = frame.dts - measured.window_dts
-    if ticks >= 90000:
-        measured.latest_bits_per_s = (measured.bytes - measured.window_bytes) * 8 * 90000 // <uint64_t>ticks
-        measured.latest_milliframes_per_s = (measured.frames - measured.window_frames) * 1000 * 90000 // <uint64_t>ticks
-        measured.window_bytes, measured.window_frames, measured.window_dts = measured.bytes, measured.frames, frame.dts
-    if frame.flags & FRAME_KEY:
-        if measured.keys:
-            measured.key_interval = measured.frames - measured.last_key
-        else:
-            measured.first_key = measured.frames
-        measured.last_key = measured.frames
-        measured.keys += 1
-    measured.bytes += frame.size
-    measured.frames += 1
-
-
-cdef dict measured_of(const measured_t* measured, int64_t last_dts):
-    """As Source.measured shows it: averages are of all that came before the last frame."""
-    cdef double seconds = (last_dts - measured.first_dts) / 90000.0 if measured.frames > 1 else 0.0
-    cdef uint64_t between = measured.keys - 1 if measured.keys > 1 else 0
-    return {
-        "bits_per_s": round(measured.bytes * 8 * (measured.frames - 1) / measured.frames / seconds) if seconds > 0 else 0,
-        "latest_bits_per_s": measured.latest_bits_per_s,
-        "frames_per_s": (measured.frames - 1) / seconds if seconds > 0 else 0.0,
-        "latest_frames_per_s": measured.latest_milliframes_per_s / 1000.0,
-        "key_interval": <double>(measured.last_key - measured.first_key) / between if between else 0.0,
-        "latest_key_interval": measured.key_interval,
-        "frames_since_key": measured.frames - 1 - measured.last_key if measured.keys else 0,
-        "reordered": measured.reordered > 0,
-    }
-
-
 cdef class Clock:
     """The engine clock: 90 kHz, starts at the wall clock's time and then runs with the monotonic clock; whole milliseconds."""
 
@@ -96,6 +57,13 @@ cdef class Clock:
     def now(self):
         """Now, at 90 kHz."""
         return self.read()
+
+
+cdef class FrameTap:
+    """Takes the frames of a source beside its feeds; what it raises ends the source's input."""
+
+    cdef int take(self, Frame* frame) except -1:
+        raise NotImplementedError
 
 
 cdef class Feed:
@@ -186,21 +154,62 @@ cdef class Source:
         self.publish(&frame)
 
     cdef int publish(self, Frame* frame) except -1:
-        """Move the frame onto engine time and write it to the GOP cache and to every feed.
+        """Move the frame onto engine time and write it to the GOP cache and to every feed; then the taps get it.
 
         A feed whose container cannot carry the frame fails alone; what no ring can hold raises MediaError.
         """
-        cdef list failed
-        cdef Feed feed
+        cdef list failed = None
+        cdef track_clock_t* clock
         self._lock()
         try:
-            failed = self._publish(frame)
+            clock = self._clock_of(frame.track)
+            if clock != NULL:
+                self._onto_engine_time(frame)
+                failed = self._write(frame, clock)
         finally:
             pthread_mutex_unlock(&self.mutex)
+        self._tell(failed)
+        if clock != NULL and self.taps is not None:
+            self._pass_on(frame)
+        return 0
+
+    cdef int take(self, Frame* frame) except -1:
+        """As publish, a frame whose times are on the engine's line already."""
+        cdef list failed = None
+        cdef track_clock_t* clock
+        self._lock()
+        try:
+            clock = self._clock_of(frame.track)
+            if clock != NULL:
+                failed = self._write(frame, clock)
+        finally:
+            pthread_mutex_unlock(&self.mutex)
+        self._tell(failed)
+        return 0
+
+    cdef int _tell(self, list failed) except -1:
+        cdef Feed feed
         if failed is not None:
             for feed, error in failed:
                 feed.fail(error)
         return 0
+
+    cdef int _pass_on(self, const Frame* frame) except -1:
+        """Without the lock: a tap may lead to another source."""
+        cdef FrameTap tap
+        cdef Frame copied
+        for tap in self.taps:
+            copied = frame[0]
+            tap.take(&copied)
+        return 0
+
+    def add_tap(self, FrameTap tap not None):
+        """Have it take every frame from now on, with its times on the engine's line."""
+        self.taps = [*(self.taps or ()), tap]
+
+    def remove_tap(self, FrameTap tap not None):
+        """A frame that is under way may still reach it."""
+        self.taps = [each for each in self.taps or () if each is not tap] or None
 
     cdef void _lock(self) noexcept:
         """Whoever has to wait lets go of Python's lock, which the other one needs to come to its end."""
@@ -208,14 +217,11 @@ cdef class Source:
             with nogil:
                 pthread_mutex_lock(&self.mutex)
 
-    cdef list _publish(self, Frame* frame):
+    cdef list _write(self, Frame* frame, track_clock_t* clock):
         """Under the lock; returns the feeds that failed, with their errors, as a rule None."""
         if self.ended:
             raise LocalProtocolError("a frame for a source that has ended")
-        cdef track_clock_t* clock = self._clock_of(frame.track)
-        if clock == NULL:
-            return None
-        self._onto_engine_time(frame, clock)
+        self._put_in_order(frame, clock)
         if frame.flags & FRAME_CONFIG:
             self._replace(frame.track, "config", (<const char*>frame.data)[:frame.size])
         elif frame.flags & FRAME_METADATA:
@@ -248,7 +254,7 @@ cdef class Source:
                 return &self.clocks[index]
         return NULL
 
-    cdef void _onto_engine_time(self, Frame* frame, track_clock_t* clock) noexcept:
+    cdef void _onto_engine_time(self, Frame* frame) noexcept:
         cdef int64_t now
         cdef int64_t dts = frame.dts + self.offset
         cdef bint jumped = self.anchored and (dts < self.newest_dts - BACKWARD_JUMP or dts > self.newest_dts + FORWARD_JUMP)
@@ -265,15 +271,18 @@ cdef class Source:
             if jumped:
                 frame.flags |= FRAME_DISCONTINUITY
         frame.pts += self.offset
-        if clock.last_dts != INT64_MIN and dts <= clock.last_dts and not frame.flags & FRAME_BESIDE:
-            dts = clock.last_dts + 1
         frame.dts = dts
-        if frame.pts < dts:
-            frame.pts = dts
+
+    cdef void _put_in_order(self, Frame* frame, track_clock_t* clock) noexcept:
+        """Each DTS after the track's last one, and no PTS before its DTS."""
+        if clock.last_dts != INT64_MIN and frame.dts <= clock.last_dts and not frame.flags & FRAME_BESIDE:
+            frame.dts = clock.last_dts + 1
+        if frame.pts < frame.dts:
+            frame.pts = frame.dts
         if not frame.flags & FRAME_BESIDE:
-            clock.last_dts = dts
-        if dts > self.newest_dts:
-            self.newest_dts = dts
+            clock.last_dts = frame.dts
+        if frame.dts > self.newest_dts:
+            self.newest_dts = frame.dts
 
     cdef int _remember(self, const Frame* frame) except -1:
         """Put the frame into the GOP cache: 8 bytes of PTS, then the data."""
@@ -383,6 +392,11 @@ cdef class Source:
             pthread_mutex_unlock(&self.mutex)
 
     @property
+    def clock_offset(self):
+        """Engine time minus the input's, at 90 kHz; None before the first frame."""
+        return self.offset if self.anchored else None
+
+    @property
     def last_dts(self):
         """Newest DTS on the engine's time line, 0 before the first frame."""
         return 0 if self.newest_dts == INT64_MIN else self.newest_dts
@@ -405,8 +419,11 @@ cdef class Source:
 
 def _muxer(key, ring, tracks):
     chosen = [track for track in tracks if track.id in key.track_ids]
+    if key.languages:
+        languages = dict(zip(key.track_ids, key.languages))
+        chosen = [replace(track, language=languages[track.id]) for track in chosen]
     if key.container is Container.RTMP:
-        return RtmpMuxer(ring, chosen, enhanced=key.enhanced, cues=[track.id for track in tracks if track.codec is Codec.SCTE35])
+        return RtmpMuxer(ring, chosen, enhanced=key.enhanced, cues=key.cue_ids)
     options = key.ts_options or TsOptions()
     return (CbrMuxer if options.mux_bits_per_s else TsMuxer)(ring, chosen, options)
 

@@ -26,12 +26,12 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from pushcast.config_sentence import Location, Sentence, Written
 from pushcast.config_sections import (
     Api,
     Destinations,
     Log,
     MpegTs,
+    Multiplex,
     Pull,
     Rtmp,
     Sender,
@@ -40,6 +40,7 @@ from pushcast.config_sections import (
     State,
     Vhost,
 )
+from pushcast.config_sentence import Location, Sentence, Written
 from pushcast.config_types import LIST, MAX_FILE_BYTES
 from pushcast.errors import ConfigError
 
@@ -61,6 +62,7 @@ class Config(BaseSettings):
     )
     mpegts: Annotated[tuple[MpegTs, ...], Field(description="tables [[mpegts]]"), LIST] = ()
     sources: Annotated[tuple[SourceFile, ...], Field(description="tables [[sources]]"), LIST] = ()
+    multiplex: Annotated[tuple[Multiplex, ...], Field(description="tables [[multiplex]]"), LIST] = ()
     destinations: Destinations = Destinations()
     pull: Pull = Pull()
     state: State = Field(default_factory=State)
@@ -91,9 +93,10 @@ class Config(BaseSettings):
                     raise _misnamed(("vhosts", v, "apps", a, "name"), "each app name once in its vhost")
                 apps[vhost.name].add(app.name)
         streams: set[tuple[str, str, str]] = set()
-        fed: list[tuple[Location, MpegTs | SourceFile]] = [
+        fed: list[tuple[Location, MpegTs | SourceFile | Multiplex]] = [
             *((("mpegts", index), port) for index, port in enumerate(self.mpegts)),
             *((("sources", index), source) for index, source in enumerate(self.sources)),
+            *((("multiplex", index), multiplex) for index, multiplex in enumerate(self.multiplex)),
         ]
         for where, each in fed:
             if each.vhost not in apps:
@@ -104,6 +107,37 @@ class Config(BaseSettings):
             if stream in streams:
                 raise _misnamed((*where, "name"), "each name that is fed once in its app")
             streams.add(stream)
+        return self
+
+    @model_validator(mode="after")
+    def _check_profiles(self) -> Config:
+        for v, vhost in enumerate(self.vhosts):
+            for a, app in enumerate(vhost.apps):
+                for key in ("name", "output_stream_name"):
+                    seen = set[str]()
+                    for p, profile in enumerate(app.output_profiles):
+                        if getattr(profile, key) in seen:
+                            where: Location = ("vhosts", v, "apps", a, "output_profiles", p, key)
+                            raise _misnamed(where, f"each {key} once in its app")
+                        seen.add(getattr(profile, key))
+        return self
+
+    @model_validator(mode="after")
+    def _check_multiplex(self) -> Config:
+        apps = {vhost.name: {app.name for app in vhost.apps} for vhost in self.vhosts}
+        made = {(each.vhost, each.app, each.name) for each in self.multiplex}
+        for m, multiplex in enumerate(self.multiplex):
+            taken = set[tuple[str, str]]()
+            for i, each in enumerate(multiplex.inputs):
+                where: Location = ("multiplex", m, "inputs", i)
+                app = each.app or multiplex.app
+                if app not in apps[multiplex.vhost]:
+                    raise _misnamed((*where, "app"), _one_of(apps[multiplex.vhost]), app)
+                if (multiplex.vhost, app, each.stream) in made:
+                    raise _misnamed((*where, "stream"), "a stream that is no multiplex itself", each.stream)
+                if (app, each.stream) in taken:
+                    raise _misnamed((*where, "stream"), "each stream once in its multiplex")
+                taken.add((app, each.stream))
         return self
 
     @model_validator(mode="after")

@@ -17,11 +17,13 @@ from pushcast.config_types import (
     DestinationRules,
     Folder,
     Host,
+    Language,
     LatencyMs,
     Level,
     LongToken,
     Name,
     Origins,
+    OutputStreamName,
     Passphrase,
     PemFile,
     Port,
@@ -34,7 +36,11 @@ from pushcast.config_types import (
     Threads,
     TickMs,
     Token,
+    TrackIds,
+    TrackIndex,
     TsListenUrl,
+    VariantIndex,
+    VariantName,
     Word,
 )
 
@@ -125,12 +131,42 @@ class PushRule(_Section):
     enable: Annotated[bool, Field(description="true or false"), REFERENCE] = True
 
 
+class Encode(_Section):
+    """Tracks that an output stream has, passed on as they are (output_profile.py).
+
+    Conditions, of which every one must hold: ``track_ids`` of the input, ``index`` among its tracks of the kind from 0,
+    ``source_language``.  ``name`` and ``language`` are what the tracks get; empty: what they have.
+    """
+
+    name: VariantName = ""
+    bypass: Annotated[Literal[True], Field(description="true: tracks pass as they are")] = True
+    track_ids: TrackIds = ()
+    index: Annotated[TrackIndex | None, Field(description="a whole number from 0 to 31")] = None
+    source_language: Language = ""
+    language: Language = ""
+
+
+class OutputProfile(_Section):
+    """One output stream of every input stream; without ``datas`` all data goes along."""
+
+    name: Name
+    output_stream_name: OutputStreamName
+    videos: Annotated[tuple[Encode, ...], Field(description="tables [[vhosts.apps.output_profiles.videos]]"), LIST] = ()
+    audios: Annotated[tuple[Encode, ...], Field(description="tables [[vhosts.apps.output_profiles.audios]]"), LIST] = ()
+    datas: Annotated[
+        tuple[Encode, ...] | None, Field(description="tables [[vhosts.apps.output_profiles.datas]]"), LIST
+    ] = None
+
+
 class App(_Section):
     """An application of a virtual host; ``stream_map`` names a file with more rules, OvenMediaEngine's XML."""
 
     name: Name
     stream_map: Annotated[AbsolutePath | None, Field(description="the absolute path of a file")] = None
     pushes: Annotated[tuple[PushRule, ...], Field(description="tables [[vhosts.apps.pushes]]"), LIST] = ()
+    output_profiles: Annotated[
+        tuple[OutputProfile, ...], Field(description="tables [[vhosts.apps.output_profiles]]"), LIST
+    ] = ()
 
 
 class Vhost(_Section):
@@ -149,6 +185,39 @@ class SourceFile(_Section):
     app: Name = "app"
     name: Name
     url: SourceUrl
+
+
+class MultiplexTrack(_Section):
+    """A track of an input: its variant name there, and what it gets."""
+
+    track: VariantIndex
+    name: VariantName = ""
+    language: Language = ""
+
+
+class MultiplexInput(_Section):
+    """An output stream of the same vhost whose tracks are taken; without ``tracks`` all of them."""
+
+    app: Annotated[Name | None, Field(description="the name of an app")] = None
+    stream: Name
+    tracks: Annotated[tuple[MultiplexTrack, ...], Field(description="tables [[multiplex.inputs.tracks]]"), LIST] = ()
+
+
+class Multiplex(_Section):
+    """A stream made of tracks of live streams (ingest/multiplex.py).
+
+    ``align``: by when their frames come, or by the time stamps that their publishers gave them.
+    """
+
+    vhost: Name = "default"
+    app: Name = "app"
+    name: Name
+    align: Annotated[Literal["arrival", "timestamps"], Field(description='"arrival" or "timestamps"'), REFERENCE] = (
+        "arrival"
+    )
+    inputs: Annotated[
+        tuple[MultiplexInput, ...], Field(min_length=1, description="one or more tables [[multiplex.inputs]]"), LIST
+    ]
 
 
 class Destinations(_Section):

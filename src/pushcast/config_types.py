@@ -133,6 +133,12 @@ def _texts(value: Any) -> Any:
     return value
 
 
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list) and not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+        raise _wrong("not all of it are whole numbers")
+    return value
+
+
 def _each(check: Callable[[str], object]) -> BeforeValidator:
     """Look at every text of a list.  A place in it has no words of its own, so what is wrong is said of the list."""
 
@@ -163,6 +169,13 @@ def _check_name(text: str) -> None:
 def _check_origin(text: str) -> None:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("it is no origin")
+
+
+ORIGIN_STREAM_NAME = "${OriginStreamName}"
+_OUTPUT_STREAM_NAME = re.compile(rf"(?:[^\s\x00-\x1f\x7f/:?#%\\\\${{}}]|{re.escape(ORIGIN_STREAM_NAME)}){{1,128}}")
+_VARIANT_NAME = re.compile(r"[^\x00-\x1f\x7f:,]{0,128}")
+_VARIANT_INDEX = re.compile(r"[^\x00-\x1f\x7f:,]{1,128}(?::[0-9]{1,5})?")
+_LANGUAGE = re.compile(r"(?:[a-z]{3})?")
 
 
 # Validators in Annotated: "before" ones run from the right, "after" ones from the left.
@@ -223,6 +236,31 @@ SecretWord = Annotated[SecretStr, Field(description="a text"), REFERENCE]
 Texts = Annotated[tuple[str, ...], Field(description="a list of texts"), BeforeValidator(_texts), LIST]
 SourceUrl = Annotated[str, Field(description=ALLOWED_URL), _parsed_by(parse_file_url), BeforeValidator(_resolve_url)]
 TsListenUrl = Annotated[str, Field(description=ALLOWED_LISTEN_URL), _parsed_by(parse_listen_url), REFERENCE]
+OutputStreamName = Annotated[
+    str,
+    Field(description=f"1 to 128 characters, none of them a space or / : ? # % \\, and {ORIGIN_STREAM_NAME}"),
+    _matching(_OUTPUT_STREAM_NAME),
+    REFERENCE,
+]
+VariantName = Annotated[
+    str,
+    Field(description="up to 128 characters, none of them a colon, a comma or a control character"),
+    _matching(_VARIANT_NAME),
+    REFERENCE,
+]
+VariantIndex = Annotated[
+    str,
+    Field(description='a variant name, or one with an index, "Video:1"'),
+    _matching(_VARIANT_INDEX),
+    REFERENCE,
+]
+Language = Annotated[
+    str, Field(description="three lower case letters of ISO 639-2, deu"), _matching(_LANGUAGE), REFERENCE
+]
+TrackIds = Annotated[
+    tuple[int, ...], Field(description="a list of whole numbers, the ids of tracks"), BeforeValidator(_numbers), LIST
+]
+TrackIndex = Annotated[int, _number(0, 31), _NUMBER, REFERENCE]
 TickMs = Annotated[int, _number(5, 100, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 TcpTickMs = Annotated[int, _number(5, 200, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 Threads = Annotated[int, _number(1, 64), _NUMBER, REFERENCE]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.errors import ConnectTimeout, EngineError, MediaError, TransportError
 from pushcast.log import Prefixed
-from pushcast.media import Enhanced, FeedKey, Track
+from pushcast.media import Codec, Container, Enhanced, FeedKey, Track
 from pushcast.selection import Selection, select_tracks
 from pushcast.settings import PushSettings
 from pushcast.source import RING_BYTES
-from pushcast.stream import Stream
+from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
     from pushcast.source import Feed
@@ -30,14 +30,14 @@ CLOSE_DEADLINE_S = 5.0  # closing a link waits for its peer no longer than this
 CONNECT_DEADLINE_S = 10.0  # name resolution, connect and handshake together
 
 
-def selection(settings: PushSettings, stream: Stream) -> Selection:
+def selection(settings: PushSettings, stream: OutputStream) -> Selection:
     """The tracks of the stream that these settings ask for."""
     container = PROTOCOLS[settings.protocol].container
     enhanced = settings.target.enhanced
     return select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container, enhanced)
 
 
-def selected(settings: PushSettings, stream: Stream) -> tuple[Track, ...]:
+def selected(settings: PushSettings, stream: OutputStream) -> tuple[Track, ...]:
     """:raises MediaError: there is none, or none can be carried."""
     found = selection(settings, stream)
     if found.tracks:
@@ -52,16 +52,18 @@ def selected(settings: PushSettings, stream: Stream) -> tuple[Track, ...]:
     )
 
 
-def feed_key(settings: PushSettings, stream: Stream) -> FeedKey:
+def feed_key(settings: PushSettings, stream: OutputStream) -> FeedKey:
     """What of the stream these settings ask for.  :raises MediaError: nothing."""
     ids = tuple(track.id for track in selected(settings, stream))
     target = settings.target
     # Without what only enhanced RTMP carries, "never" and "auto" are the same bytes.
     enhanced = Enhanced.AUTO if target.enhanced is Enhanced.NEVER else target.enhanced
-    return FeedKey(PROTOCOLS[settings.protocol].container, ids, target.ts_options, enhanced)
+    container = PROTOCOLS[settings.protocol].container
+    cues = [track.id for track in stream.tracks if track.codec is Codec.SCTE35] if container is Container.RTMP else ()
+    return FeedKey(container, ids, target.ts_options, enhanced, tuple(cues))
 
 
-def take_feed(settings: PushSettings, stream: Stream) -> Feed:
+def take_feed(settings: PushSettings, stream: OutputStream) -> Feed:
     """What of the stream these settings ask for, in a ring that holds what their delay needs.
 
     :raises MediaError: the stream has it not, or no ring holds that much.
@@ -69,12 +71,12 @@ def take_feed(settings: PushSettings, stream: Stream) -> Feed:
     return stream.feed(feed_key(settings, stream), kept_ms(settings, stream))
 
 
-def kept_ms(settings: PushSettings, stream: Stream) -> int:
+def kept_ms(settings: PushSettings, stream: OutputStream) -> int:
     """How much media the ring must hold for them; 0: what every ring holds.  :raises MediaError: no ring can."""
     if not settings.delay_ms:
         return 0
     keep_ms = round(settings.delay_ms * KEPT_PER_DELAY) + KEPT_BESIDE_MS
-    keep_bytes = stream.source.bytes_per_s * keep_ms // 1000
+    keep_bytes = stream.bytes_per_s * keep_ms // 1000
     if keep_bytes > RING_BYTES:
         raise MediaError(
             f"delayMs: {settings.delay_ms} ms of this stream take {keep_bytes >> 20} MiB, "
@@ -84,7 +86,7 @@ def kept_ms(settings: PushSettings, stream: Stream) -> int:
 
 
 async def until_due(
-    feed: Feed, stream: Stream, delay_ms: int, over: Callable[[], object], interruption: Interruption
+    feed: Feed, stream: OutputStream, delay_ms: int, over: Callable[[], object], interruption: Interruption
 ) -> bool:
     """Wait until something of the stream is as old as the delay: a peer that gets nothing for so long may leave.
 

@@ -99,9 +99,14 @@ class Track:
 class FeedKey:
     """Which bytes a destination needs: a container, the ids of the tracks in it, in stream order, what a transport
     stream has otherwise than usual, and how much of enhanced RTMP.
+
+    ``cue_ids``: tracks of splices that RTMP is told of as cue points.  ``languages``: those of ``track_ids``, where the
+    source says others; empty: as it says.
     """
 
     container: Container
     track_ids: tuple[int, ...]
     ts_options: TsOptions | None = None
     enhanced: Enhanced = Enhanced.AUTO
+    cue_ids: tuple[int, ...] = ()
+    languages: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from pushcast.errors import InvalidRequest
 from pushcast.media import Codec, Kind, Track
 
 if TYPE_CHECKING:
-    from pushcast.stream import Stream
+    from pushcast.stream import OutputStream
 
 # Below, a rate that was measured over some keyframes is no deviation but how an encoder breathes.
 RATE_SLACK = 1.1
@@ -102,12 +102,12 @@ def without_filled(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if name not in ("url", "protocol", "backupUrls")}
 
 
-def advice(name: str, stream: Stream, track_ids: Sequence[int]) -> Iterator[str]:
+def advice(name: str, stream: OutputStream, track_ids: Sequence[int]) -> Iterator[str]:
     """What the tracks that are pushed have otherwise than the service advises, a sentence each."""
     preset = PRESETS[name]
     if not preset.video:
         return
-    measured = stream.source.measured()
+    measured = stream.measured()
     kinds = {kind: [track for track in stream.tracks if track.id in track_ids and track.kind is kind] for kind in Kind}
     for kind in (Kind.VIDEO, Kind.AUDIO):
         if not kinds[kind]:

@@ -42,7 +42,7 @@ from pushcast.presets import advice
 from pushcast.session import Following, Session
 from pushcast.settings import PushSettings
 from pushcast.store import NO_TOTALS, Totals
-from pushcast.stream import Stream
+from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
     from pushcast.source import Feed
@@ -168,7 +168,9 @@ class Push:
         self.start_time = 0.0
         self.finish_time = 0.0
         self.sequence = before.totals.sequence
-        self.find_stream: Callable[[], Stream | None] | None = None  # the live one; of those whose advice depends on it
+        self.find_stream: Callable[[], OutputStream | None] | None = (
+            None  # the live one; of those whose advice depends on it
+        )
         self.on_move: MoveListener | None = None
         self.on_condition: ConditionListener | None = None
         self.on_backup = 0  # which of the backups it goes to, from 1; 0: to the first destination
@@ -259,11 +261,11 @@ class Push:
         self._interruption = future
         return future
 
-    def must_leave(self, stream: Stream) -> asyncio.Future[None]:
+    def must_leave(self, stream: OutputStream) -> asyncio.Future[None]:
         """Done as soon as there is nothing to connect for: it leaves, or the stream ended."""
         return self.interruption(self._is_pointless(stream))
 
-    def _is_pointless(self, stream: Stream) -> bool:
+    def _is_pointless(self, stream: OutputStream) -> bool:
         """A stream that ended leaves nothing to a destination that was not delayed."""
         return bool(self.leaves()) or (stream.ended.is_set() and not self.settings.delay_ms)
 
@@ -317,7 +319,7 @@ class Push:
         progress = self.progress()
         return Totals(self.sequence, progress.total_sent_bytes, progress.total_sent_time_ms)
 
-    async def run(self, stream: Stream, fanout: FanOut, connects: Places, following: Following) -> Stream:
+    async def run(self, stream: OutputStream, fanout: FanOut, connects: Places, following: Following) -> OutputStream:
         """Connect and push until stop is wanted or the stream ends, then disconnect; the caller moves on from there.
 
         ``connects`` bounds how many connects are under way at once.  Returns the stream that it pushed last: a session
@@ -357,7 +359,7 @@ class Push:
     async def _push(self, session: Session, following: Following) -> None:
         """From the first frame to the closed link.  :raises EngineError: why the session failed, if it did."""
         self.move(PushState.PUSHING)
-        fail_back = self._fail_back_soon(session.stream.source.bytes_per_s)
+        fail_back = self._fail_back_soon(session.stream.bytes_per_s)
         try:
             error = await session.run(following)
         finally:
@@ -380,7 +382,7 @@ class Push:
         if PushState.ERROR in TRANSITIONS[self.state]:
             self.fail(error)
 
-    async def _connect(self, stream: Stream, bytes_per_s: int, connects: Places) -> Link | None:
+    async def _connect(self, stream: OutputStream, bytes_per_s: int, connects: Places) -> Link | None:
         """The accepted link, or None when the push was interrupted first."""
         return await connect_unless(
             lambda: self._is_pointless(stream),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Iterator
 from functools import partial
 
 from pushcast.egress.fanout import FanOut
@@ -22,7 +23,7 @@ from pushcast.places import AT_ONCE, Places
 from pushcast.push import Before, ConditionListener, Halt, MoveListener, Push, PushState
 from pushcast.retry import Backoff
 from pushcast.settings import PushSettings
-from pushcast.stream import Name, Registry, Stream
+from pushcast.stream import Name, OutputStream, Registry, Stream
 from pushcast.timetable import Timetable
 from pushcast.turnstile import Turnstile
 
@@ -142,14 +143,14 @@ class Scheduler:
         return [pushes[push_id] for push_id in sorted(pushes)]
 
     def stream_started(self, stream: Stream) -> None:
-        for push in self._by_stream.get(stream.key, ()):
+        for push in self._pushes_of(stream):
             if push.stream_lost:
                 push.interrupt()
             else:
                 self._wake(push)
 
     def stream_ended(self, stream: Stream) -> None:
-        for push in self._by_stream.get(stream.key, ()):
+        for push in self._pushes_of(stream):
             push.interrupt()
 
     async def close(self) -> None:
@@ -168,15 +169,20 @@ class Scheduler:
             _log.warning("%d pushes were cut off: they did not end within %g s", len(late), CLOSE_DEADLINE_S)
             await asyncio.wait(late)
 
+    def _pushes_of(self, stream: Stream) -> Iterator[Push]:
+        """Those of all its output streams."""
+        for output in stream.outputs:
+            yield from self._by_stream.get(output.key, ())
+
     def _note_preset(self, push: Push) -> None:
         """Those with a service are told of their stream; the thousands without one hold nothing for it."""
-        push.find_stream = partial(self._registry.get, *push.settings.stream) if push.settings.preset else None
+        push.find_stream = partial(self._registry.output, *push.settings.stream) if push.settings.preset else None
 
     def _wake(self, push: Push) -> None:
         """Give a push whose stream is live its task; a task that still runs looks for the stream itself."""
         if push in self._tasks or push.halt is not None or not self._timetable.begun(push):
             return
-        if self._registry.get(*push.settings.stream) is not None:
+        if self._registry.output(*push.settings.stream) is not None:
             self._tasks[push] = asyncio.create_task(self._drive(push), context=self._context)
 
     def _on_move(self, push: Push, before: PushState, why: str) -> None:
@@ -184,9 +190,9 @@ class Scheduler:
         for listener in self._listeners:
             listener(push, before, why)
 
-    def _following(self, stream: Stream) -> Stream | None:
+    def _following(self, stream: OutputStream) -> OutputStream | None:
         """The live stream of the same name."""
-        return self._registry.get(*stream.key)
+        return self._registry.output(*stream.key)
 
     def _on_condition(self, push: Push, before: Condition, found: Condition) -> None:
         for listener in self._condition_listeners:
@@ -199,7 +205,7 @@ class Scheduler:
                 await self._starts.enter()
                 if push.stop_wanted or push.halt is not None:
                     break
-                stream = self._registry.get(*push.settings.stream)
+                stream = self._registry.output(*push.settings.stream)
                 if stream is None:
                     if push.state is PushState.ERROR:  # it ended while this attempt stood in line
                         push.move(PushState.READY, "waiting for the stream")
@@ -228,7 +234,7 @@ class Scheduler:
             del self._tasks[push]
 
 
-async def _wait_to_retry(push: Push, stream: Stream, backoff: Backoff, failure: Retry) -> None:
+async def _wait_to_retry(push: Push, stream: OutputStream, backoff: Backoff, failure: Retry) -> None:
     if push.session_s >= HEALTHY_S:
         backoff.reset()
     if push.move_on():

@@ -40,7 +40,7 @@ def select_tracks(
     names, ids = list(variant_names), set(track_ids)
     ordered = sorted(tracks, key=lambda track: track.id)
     if names or ids:
-        named = {track.id for name in names for track in _named(ordered, name)}
+        named = {track.id for name in names for track in named_tracks(ordered, name)}
         return _carried([track for track in ordered if track.id in ids or track.id in named], container, enhanced)
     if container is Container.MPEGTS:
         return _carried(ordered, container, enhanced)
@@ -98,7 +98,8 @@ _REASONS: dict[Container, Callable[[Track, Enhanced], str]] = {
 }
 
 
-def _named(tracks: Sequence[Track], name: str) -> list[Track]:
+def named_tracks(tracks: Sequence[Track], name: str) -> list[Track]:
+    """Those of a variant name, or the one that a name with an index means."""
     exact = [track for track in tracks if track.variant_name == name]
     if exact:
         return exact

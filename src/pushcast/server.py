@@ -32,6 +32,7 @@ from pushcast.events import Events
 from pushcast.health import look_after
 from pushcast.ingest.file import FileSource
 from pushcast.ingest.mpegts import MpegTsIngest
+from pushcast.ingest.multiplex import MultiplexStream
 from pushcast.ingest.pull import Pulls
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.ingest.srt import SrtIngest
@@ -69,7 +70,9 @@ async def serve(config: Config) -> None:
     heap.return_large_blocks()
     enforce(DestinationPolicy(config.destinations.allow, config.destinations.deny))
     token = obtain_access_token(config.api.access_token, config.state.path)
-    registry = Registry({vhost.name: [app.name for app in vhost.apps] for vhost in config.vhosts}, Clock())
+    apps = {vhost.name: [app.name for app in vhost.apps] for vhost in config.vhosts}
+    profiles = {(vhost.name, app.name): app.output_profiles for vhost in config.vhosts for app in vhost.apps}
+    registry = Registry(apps, Clock(), profiles)
     async with AsyncExitStack() as running:
         store = Store(config.state.path)
         running.push_async_callback(store.close)
@@ -79,6 +82,10 @@ async def serve(config: Config) -> None:
         running.push_async_callback(scheduler.close)
         maps = _stream_maps(config, registry, scheduler)
         events, statistics = Events(scheduler), Statistics(registry, scheduler)
+        for made in config.multiplex:
+            multiplex = MultiplexStream(registry, made)
+            running.callback(multiplex.close)
+            registry.subscribe(multiplex)
         desired = Desired(registry, scheduler, store)
         desired.restore()
         beside = [

@@ -21,7 +21,7 @@ from pushcast.errors import ConnectionLost, EngineError, Stalled
 from pushcast.health import WELL, Condition, Health, Pulse
 from pushcast.log import Prefixed
 from pushcast.settings import PushSettings
-from pushcast.stream import Stream
+from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
     from pushcast.source import Feed
@@ -35,7 +35,7 @@ YOUNG_MS = 500  # a stream that began so lately is joined at its beginning
 _HELD = Condition(Health.DEGRADED, "the stream is gone, and the connection is held for it")
 
 Start = Literal["gop", "next"]
-Following = Callable[[Stream], Stream | None]
+Following = Callable[[OutputStream], OutputStream | None]
 """Finds the live stream of the same name."""
 
 
@@ -82,7 +82,7 @@ class Session:
         "stream_lost",
     )
 
-    def __init__(self, owner: Owner, stream: Stream, feed: Feed, link: Link, fanout: FanOut) -> None:
+    def __init__(self, owner: Owner, stream: OutputStream, feed: Feed, link: Link, fanout: FanOut) -> None:
         self.stream = stream
         self.condition = WELL
         self.holding = False  # the stream is gone, and the connection waits for the next one
@@ -256,7 +256,7 @@ class Session:
             return type(error)(f"{self._owner.target.endpoint}: {error}")  # what a sender tells has no name of a peer
         return error
 
-    async def _held(self, following: Following) -> tuple[Stream, Feed] | None:
+    async def _held(self, following: Following) -> tuple[OutputStream, Feed] | None:
         """Keep the connection of a stream that ended until the next one of its name is there, and all that was delayed
         has been sent.
 
@@ -265,7 +265,7 @@ class Session:
         settings = self._owner.settings
         loop = asyncio.get_running_loop()
         end = loop.time() + settings.hold_s
-        found: Stream | None = None
+        found: OutputStream | None = None
         feed: Feed | None = None
         self.stream_lost = True
         try:
@@ -380,7 +380,7 @@ class Session:
     def _is_over(self) -> bool:
         return bool(self._owner.leaves()) or self._loss is not None or self._attachment.lost.done()
 
-    async def _go_on(self, stream: Stream, feed: Feed) -> None:
+    async def _go_on(self, stream: OutputStream, feed: Feed) -> None:
         """With another stream, on the same connection."""
         before = self._attachment
         self._unwatch()

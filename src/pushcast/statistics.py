@@ -1,6 +1,7 @@
 """Statistics: what came in and went out, of the server, each virtual host, each application and each live stream.
 
-Bytes in are bytes of frames that sources took: media without the container it came in.  Bytes out are all that the
+Bytes in are bytes of frames that sources took: media without the container it came in, and once, whatever is made of
+them.  Bytes out are all that the
 sockets of pushes took.  A stream counts from its beginning; what it and its pushes brought stays in its application,
 its virtual host and the server when they end, because the registry and the scheduler tell when they do.  A connection
 is a push that is ``pushing``, in whatever protocol.
@@ -166,6 +167,7 @@ class Statistics:
         self._vhosts: dict[str, _Place] = {}
         self._apps: dict[tuple[str, str], _Place] = {}
         self._streams: dict[Name, _Place] = {}
+        self._inputs: dict[Name, Name] = {}  # of the live output streams
         self._sources: dict[Stream, _Counted] = {}
         self._pushes: dict[Push, _Counted] = {}
         for vhost in registry.vhosts:
@@ -210,11 +212,15 @@ class Statistics:
 
     def stream_started(self, stream: Stream) -> None:
         self._streams[stream.key] = place = _Place()
-        self._sources[stream] = _Counted(0, (place, *self._around(stream.vhost, stream.app)))
+        self._inputs.update((output.key, stream.key) for output in stream.outputs)
+        around = () if stream.inner else self._around(stream.vhost, stream.app)
+        self._sources[stream] = _Counted(0, (place, *around))
 
     def stream_ended(self, stream: Stream) -> None:
         self._receive(stream, self._sources.pop(stream), time.time())
         del self._streams[stream.key]
+        for output in stream.outputs:
+            del self._inputs[output.key]
 
     def _push_moved(self, push: Push, before: PushState, why: str) -> None:
         now = time.time()
@@ -273,7 +279,7 @@ class Statistics:
 
     def _places_of(self, push: Push) -> tuple[_Place, ...]:
         vhost, app, _ = key = push.settings.stream
-        place = self._streams.get(key)
+        place = self._streams.get(self._inputs.get(key, key))
         around = self._around(vhost, app)
         return around if place is None else (place, *around)
 

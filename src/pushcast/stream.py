@@ -1,7 +1,9 @@
 """Streams and the registry that knows which of them are live.
 
-A stream is one source under a name; the registry is the only place where names live and die, so whoever must react (the
-scheduler) subscribes here.  Everything in this module runs on the event loop and nothing waits.
+A stream is one source under a name, and has output streams: without an output profile one, which is the stream itself.
+Pushes name output streams; publishers, pulls and the API's streams are inputs.  The registry is the only place where
+names live and die, so whoever must react (the scheduler) subscribes here.  Everything in this module runs on the event
+loop and nothing waits.
 
 A name keeps its place in time: when a stream ends, the registry remembers how far its time line got, and the next
 stream of that name starts above it, so that destinations see time continue upwards when a publisher leaves and
@@ -15,11 +17,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from pushcast.config_sections import OutputProfile
 from pushcast.errors import Conflict, NotFound
 from pushcast.log import logger, printable, redact
 from pushcast.media import FeedKey, Track
+from pushcast.output_profile import Output, outputs, unchanged
 
 if TYPE_CHECKING:
     from pushcast.source import Clock, Feed, Source
@@ -42,13 +48,89 @@ class StreamListener(Protocol):
     def stream_ended(self, stream: Stream) -> None: ...
 
 
+class OutputStream:
+    """What pushes take: tracks of a live input, under the names and ids that its output profile gives them."""
+
+    __slots__ = ("_sources", "input", "name", "tracks")
+
+    def __init__(self, stream: Stream, output: Output) -> None:
+        self.input = stream
+        self.name = output.name
+        self.tracks = output.tracks
+        self._sources = dict(zip((track.id for track in output.tracks), output.sources, strict=True))
+
+    @property
+    def key(self) -> Name:
+        return self.input.vhost, self.input.app, self.name
+
+    @property
+    def label(self) -> str:
+        """The name for log lines."""
+        return printable("/".join(self.key))
+
+    @property
+    def ended(self) -> asyncio.Event:
+        """Set once, when the registry lets the input go."""
+        return self.input.ended
+
+    @property
+    def bytes_per_s(self) -> int:
+        """Of the whole input, per second of media; 0 until known."""
+        return self.input.source.bytes_per_s
+
+    def source_id(self, track_id: int) -> int:
+        """The id that the input has for a track."""
+        return self._sources[track_id]
+
+    def current_tracks(self) -> tuple[Track, ...]:
+        """The tracks with the configurations of now, which the publisher may have changed since the stream began."""
+        now = {track.id: track for track in self.input.source.tracks}
+        return tuple(
+            replace(track, config=now[self._sources[track.id]].config, metadata=now[self._sources[track.id]].metadata)
+            for track in self.tracks
+        )
+
+    def measured(self) -> dict[int, dict[str, float]]:
+        """What the tracks are like, by their ids here: see Source.measured."""
+        found = self.input.source.measured()
+        return {own: found[source] for own, source in self._sources.items() if source in found}
+
+    def feed(self, key: FeedKey, keep_ms: int = 0) -> Feed:
+        """The feed of these tracks in this container, made on first use; MediaError when the container cannot carry
+        a track.  ``keep_ms``: so much media must be found in its ring from now on.
+        """
+        return self.input.source.feed(self._of_source(key), keep_ms)
+
+    def release(self, feed: Feed) -> None:
+        """Give back what :meth:`feed` gave; the last push out ends the muxing."""
+        self.input.source.release(feed)
+
+    def _of_source(self, key: FeedKey) -> FeedKey:
+        """The same for all outputs that differ in names and ids alone: they share the feed."""
+        said = {track.id: track.language for track in self.input.tracks}
+        languages = {self._sources[track.id]: track.language for track in self.tracks if track.id in key.track_ids}
+        ids = tuple(self._sources[each] for each in key.track_ids)
+        other = any(said[each] != language for each, language in languages.items())
+        return replace(
+            key,
+            track_ids=ids,
+            cue_ids=tuple(self._sources[each] for each in key.cue_ids),
+            languages=tuple(languages[each] for each in ids) if other else (),
+        )
+
+    def __repr__(self) -> str:
+        return f"<OutputStream {self.label} {len(self.tracks)} tracks>"
+
+
 class Stream:
-    """One live programme: its tracks and the source that feeds it.
+    """One live input: its tracks and the source that feeds it.
 
     ``source_type`` is the REST API's word (``Rtmp``, ``File``); ``source_url`` must hold no secret;
     ``created_time`` is in seconds since the epoch.  ``ended`` is set once, when the registry lets the stream go.
     ``close`` has the ingest end it, now or in the next turns of the event loop, and may be called again; None when
     nothing from outside can.  ``figures``: what its ingest counts, by the names of the API; None: it counts nothing.
+    ``inner``: it is made of what came in already, so no profile applies to it, and its bytes came in before.
+    ``outputs`` are there while it is live.
     """
 
     __slots__ = (
@@ -57,7 +139,9 @@ class Stream:
         "created_time",
         "ended",
         "figures",
+        "inner",
         "name",
+        "outputs",
         "source",
         "source_type",
         "source_url",
@@ -76,6 +160,7 @@ class Stream:
         source_url: str = "",
         close: Callable[[], object] | None = None,
         figures: Callable[[], Mapping[str, float]] | None = None,
+        inner: bool = False,
     ) -> None:
         self.vhost = vhost
         self.app = app
@@ -86,6 +171,8 @@ class Stream:
         self.source_url = source_url
         self.close = close
         self.figures = figures
+        self.inner = inner
+        self.outputs: tuple[OutputStream, ...] = ()
         self.created_time = time.time()
         self.ended = asyncio.Event()
 
@@ -98,27 +185,27 @@ class Stream:
         """The name for log lines; a publisher chooses it, so nothing in it may break a line."""
         return printable("/".join(self.key))
 
-    def feed(self, key: FeedKey, keep_ms: int = 0) -> Feed:
-        """The feed of these tracks in this container, made on first use; MediaError when the container cannot carry
-        a track.  ``keep_ms``: so much media must be found in its ring from now on.
-        """
-        return self.source.feed(key, keep_ms)
-
-    def release(self, feed: Feed) -> None:
-        """Give back what :meth:`feed` gave; the last push out ends the muxing."""
-        self.source.release(feed)
-
     def __repr__(self) -> str:
         return f"<Stream {self.label} {self.source_type} {len(self.tracks)} tracks>"
 
 
 class Registry:
-    """The vhosts and apps of the configuration and the streams that are live in them."""
+    """The vhosts and apps of the configuration and the streams that are live in them.
 
-    def __init__(self, vhosts: Mapping[str, Iterable[str]], clock: Clock) -> None:
+    ``profiles``: the output profiles of apps, by (vhost, app).
+    """
+
+    def __init__(
+        self,
+        vhosts: Mapping[str, Iterable[str]],
+        clock: Clock,
+        profiles: Mapping[tuple[str, str], Sequence[OutputProfile]] = MappingProxyType({}),
+    ) -> None:
         self._apps = {vhost: tuple(apps) for vhost, apps in vhosts.items()}
         self._clock = clock
+        self._profiles = profiles
         self._live: dict[Name, Stream] = {}
+        self._outputs: dict[Name, OutputStream] = {}
         self._reserved: set[Name] = set()
         self._last_dts: OrderedDict[Name, int] = OrderedDict()
         self._listeners: list[StreamListener] = []
@@ -164,6 +251,7 @@ class Registry:
         if stream.key in self._live:
             raise Conflict(f"stream {stream.vhost}/{stream.app}/{stream.name} is already live")
         self._live[stream.key] = stream
+        stream.outputs = self._enter_outputs(stream)
         tracks = ", ".join(f"{track.id} {track.codec.name}" for track in stream.tracks)
         origin = f"{stream.source_type} {redact(stream.source_url)}" if stream.source_url else stream.source_type
         _log.info("stream %s: started from %s with tracks %s", stream.label, printable(origin), tracks)
@@ -178,6 +266,8 @@ class Registry:
         if self._live.get(stream.key) is not stream:
             return
         del self._live[stream.key]
+        for output in stream.outputs:
+            del self._outputs[output.key]
         stream.source.end()
         self._remember(stream.key, stream.source.last_dts)
         stream.ended.set()
@@ -187,6 +277,12 @@ class Registry:
 
     def get(self, vhost: str, app: str, name: str) -> Stream | None:
         return self._live.get((vhost, app, name))
+
+    def output(self, vhost: str, app: str, name: str) -> OutputStream | None:
+        return self._outputs.get((vhost, app, name))
+
+    def profiles(self, vhost: str, app: str) -> Sequence[OutputProfile]:
+        return self._profiles.get((vhost, app), ())
 
     def streams(self, vhost: str, app: str) -> list[Stream]:
         """The live streams of one app, by name."""
@@ -207,6 +303,24 @@ class Registry:
             raise NotFound(f"Could not find the virtual host: [{vhost}]")
         if not self.has_app(vhost, app):
             raise NotFound(f"Could not find the application: [{vhost}/{app}]")
+
+    def _enter_outputs(self, stream: Stream) -> tuple[OutputStream, ...]:
+        """Its output streams; one whose name is live already, or that has no track, is left out and said."""
+        if stream.inner:
+            found = [unchanged(stream.name, stream.tracks)]
+        else:
+            found = outputs(self.profiles(stream.vhost, stream.app), stream.name, stream.tracks)
+        entered = []
+        for output in found:
+            made = OutputStream(stream, output)
+            if made.key in self._outputs:
+                _log.warning("stream %s: no output stream %s: it is live already", stream.label, made.label)
+            elif not made.tracks and stream.tracks:
+                _log.warning("stream %s: no output stream %s: no track is for it", stream.label, made.label)
+            else:
+                self._outputs[made.key] = made
+                entered.append(made)
+        return tuple(entered)
 
     def _remember(self, key: Name, last_dts: int) -> None:
         self._last_dts[key] = max(last_dts, self._last_dts.pop(key, 0))

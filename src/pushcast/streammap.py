@@ -1,7 +1,8 @@
 """StreamMap: streams that start get the pushes that an app's rules want for them.
 
 Rules come from the configuration, and from an XML file that is looked at once a second (streammap_file.py).  For each
-rule that a stream's name matches there is one push, ``<rule id>:<stream name>``, from the stream's start to its end.
+rule that an output stream's name matches there is one push, ``<rule id>:<stream name>``, from the stream's start to its
+end.
 
 After a change of the file the pushes of live streams are brought in line with it: one whose settings are the same runs
 on untouched, one that changed is stopped and started anew.  A file that cannot be read, or is only half written, leaves
@@ -24,7 +25,7 @@ from pushcast.log import Prefixed, logger, printable
 from pushcast.push import Push
 from pushcast.scheduler import Scheduler
 from pushcast.settings import PushSettings
-from pushcast.stream import Registry, Stream
+from pushcast.stream import OutputStream, Registry, Stream
 from pushcast.streammap_file import read_stream_map
 from pushcast.streammap_rule import Rule, named
 
@@ -64,12 +65,14 @@ class StreamMap:
 
     def stream_started(self, stream: Stream) -> None:
         if (stream.vhost, stream.app) == (self._vhost, self._app):
-            self._align(stream.name)
+            for output in stream.outputs:
+                self._align(output)
 
     def stream_ended(self, stream: Stream) -> None:
         if (stream.vhost, stream.app) == (self._vhost, self._app):
-            for run in self._runs.pop(stream.name, {}).values():
-                self._stop(run)
+            for output in stream.outputs:
+                for run in self._runs.pop(output.name, {}).values():
+                    self._stop(run)
 
     async def watch(self) -> None:
         """Follow the file until cancelled; returns at once when there is none to follow."""
@@ -96,13 +99,14 @@ class StreamMap:
         self._log.info("%s: %d rules", self._path, len(self._from_file))
         for stream in self._registry.streams(self._vhost, self._app):
             if self._registry.get(*stream.key) is stream:  # others had a turn since the list was made
-                self._align(stream.name)
+                for output in stream.outputs:
+                    self._align(output)
             await asyncio.sleep(0)
 
-    def _align(self, name: str) -> None:
+    def _align(self, stream: OutputStream) -> None:
         """Stop what the rules do not want for this live stream, start what they want."""
-        wanted = self._wanted(name)
-        runs = self._runs.setdefault(name, {})
+        wanted = self._wanted(stream)
+        runs = self._runs.setdefault(stream.name, {})
         for push_id, run in list(runs.items()):
             if wanted.get(push_id) != run.settings:
                 self._stop(runs.pop(push_id))
@@ -113,14 +117,14 @@ class StreamMap:
                 except EngineError as error:
                     self._log.warning("push %s is not started: %s", printable(push_id), error)
 
-    def _wanted(self, name: str) -> dict[str, PushSettings]:
+    def _wanted(self, stream: OutputStream) -> dict[str, PushSettings]:
         wanted: dict[str, PushSettings] = {}
         for rule in (*self._configured, *self._from_file):
-            if rule.matches(name):
+            if rule.matches(stream.name, stream.input.name):
                 try:
-                    settings = rule.settings(self._vhost, self._app, name)
+                    settings = rule.settings(self._vhost, self._app, stream.name, stream.input.name)
                 except EngineError as error:
-                    shown = printable(name)
+                    shown = printable(stream.name)
                     self._log.warning("%s: stream %s gets no push: %s", rule.place, shown, printable(str(error)))
                 else:
                     wanted[settings.id] = settings

@@ -55,12 +55,15 @@ class Rule:
     stream_key: str = field(default="", repr=False)
     variant_names: tuple[str, ...] = ()
 
-    def matches(self, name: str) -> bool:
-        return match(self.stream, name)
+    def matches(self, name: str, source: str) -> bool:
+        return match(self.stream, name, source)
 
-    def settings(self, vhost: str, app: str, name: str) -> PushSettings:
-        """The push that a stream gets.  :raises InvalidRequest: with these names it is none; no secret is told."""
-        values = {APPLICATION: app, STREAM: name, SOURCE_STREAM: name}
+    def settings(self, vhost: str, app: str, name: str, source: str) -> PushSettings:
+        """The push that an output stream of the input ``source`` gets.
+
+        :raises InvalidRequest: with these names it is none; no secret is told.
+        """
+        values = {APPLICATION: app, STREAM: name, SOURCE_STREAM: source}
         encoded = {macro: quote(value, safe="", errors="replace") for macro, value in values.items()}
         stream_key = _filled(self.stream_key, values)
         if not stream_key.isprintable():
@@ -127,7 +130,7 @@ def _url_flaws(rule: Rule) -> Iterator[Flaw]:
     elif not _names_stream(rule.url) and not _names_stream(rule.stream_key):
         # It is the same for all streams, so it need not wait for one to be found wrong.
         try:
-            rule.settings("vhost", "app", "stream")
+            rule.settings("vhost", "app", "stream", "stream")
         except InvalidRequest as error:
             yield Flaw("url", f"{_shown_url(rule.url)} ({printable(str(error))})", f"a URL for {rule.protocol}")
 
@@ -149,8 +152,8 @@ def _shown_url(url: str) -> str:
     return shown(redact(url, keep_path=False)) if _SCHEME.match(url) else "a text without a scheme"
 
 
-def match(pattern: str, name: str) -> bool:
-    """Whether the whole name fits the pattern.
+def match(pattern: str, name: str, source: str) -> bool:
+    """Whether the whole name fits the pattern; ``source`` is what ``${SourceStream}`` stands for.
 
     ``reached`` has bit i set when the pattern so far can stand for the first i characters of the name.  So no pattern
     costs more than one step for each of its characters, where a regular expression with many ``*`` could take hours.
@@ -166,7 +169,7 @@ def match(pattern: str, name: str) -> bool:
         elif piece == "?":
             reached = (reached | reached << 1) & ends
         else:
-            for character in name if piece == SOURCE_STREAM else piece:
+            for character in source if piece == SOURCE_STREAM else piece:
                 reached = (reached & places.get(character, 0)) << 1
     return reached >> len(name) & 1 == 1
 

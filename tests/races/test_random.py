@@ -77,7 +77,7 @@ class Storm:
 
     def pick_ring(self) -> tuple[Ring, Muxer]:
         if self.rng.random() < 0.5:
-            feed = self.live.stream.feed(self.rng.choice(FEEDS), self.rng.choice((0, 10_000)))
+            feed = self.live.source.feed(self.rng.choice(FEEDS), self.rng.choice((0, 10_000)))
             if feed.selfcheck is not None:
                 self.checks.add(feed.selfcheck)
             return feed.ring, feed.muxer

@@ -254,7 +254,7 @@ class Api:
                 raise NotFound("Controller not found")
             grant.require(Role.READ, vhost, target)
             check_app(self._registry, vhost, target)
-            return ok(app_json(target))
+            return ok(app_json(self._registry, vhost, target))
         if word == "pushes":
             grant.require(Role.READ, vhost, app)
             body = read_json(request.body)

@@ -18,7 +18,7 @@ from pushcast.api.body import Json, members
 from pushcast.connect import connect_in_time, feed_key, kept_ms, selection
 from pushcast.errors import EngineError, InvalidRequest
 from pushcast.settings import PushSettings, read_settings
-from pushcast.stream import Registry, Stream
+from pushcast.stream import OutputStream, Registry
 
 # Checks hold a socket each; more at once than this is a scan and not a check.
 CHECKS_AT_ONCE = 16
@@ -48,7 +48,7 @@ class Checks:
             step("request", False, str(error))
             return {"ok": False, "steps": steps}
         step("request", True, f"{settings.protocol} to {settings.target.endpoint}")
-        stream = self._registry.get(*settings.stream)
+        stream = self._registry.output(*settings.stream)
         if stream is None:
             step("stream", True, f"stream {settings.stream_name} is not live: a push would wait for it")
         else:
@@ -60,7 +60,7 @@ class Checks:
         return {"ok": ok, "steps": steps}
 
 
-def _codecs(settings: PushSettings, stream: Stream) -> tuple[bool, str]:
+def _codecs(settings: PushSettings, stream: OutputStream) -> tuple[bool, str]:
     try:
         key, skipped = feed_key(settings, stream), selection(settings, stream).skipped
         kept_ms(settings, stream)
@@ -72,8 +72,8 @@ def _codecs(settings: PushSettings, stream: Stream) -> tuple[bool, str]:
     return True, "; ".join([", ".join(f"{track.codec.name} (track {track.id})" for track in taken), *left_out])
 
 
-async def _connect(settings: PushSettings, stream: Stream | None) -> tuple[bool, str]:
-    rate = stream.source.bytes_per_s if stream is not None else USUAL_BYTES_PER_S
+async def _connect(settings: PushSettings, stream: OutputStream | None) -> tuple[bool, str]:
+    rate = stream.bytes_per_s if stream is not None else USUAL_BYTES_PER_S
     began = time.monotonic()
     try:
         link = await connect_in_time(settings.protocol, settings.target, rate)

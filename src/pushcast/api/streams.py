@@ -1,16 +1,17 @@
 """Virtual hosts, applications and streams: what there is to push, read only.
 
-The shapes are OvenMediaEngine's as far as the data exists here.  A stream of pushcast is input and output at once:
-nothing is transcoded, so its only output has its own name and tracks.
+The shapes are OvenMediaEngine's as far as the data exists here.  Streams are inputs; what pushes name are their
+outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pushcast import __version__
 from pushcast.api.times import iso_time
+from pushcast.config_sections import Encode, OutputProfile
 from pushcast.errors import NotFound
 from pushcast.media import Codec, Kind, Track
 from pushcast.stream import Registry, Stream
@@ -37,14 +38,31 @@ def vhost_json(vhost: str) -> dict[str, Any]:
     return {"name": vhost, "host": {"names": ["*"]}}
 
 
-def app_json(app: str) -> dict[str, Any]:
+def app_json(registry: Registry, vhost: str, app: str) -> dict[str, Any]:
+    profiles = [_profile_json(profile) for profile in registry.profiles(vhost, app)]
     return {
         "name": app,
         "type": "live",
         "dynamic": False,
-        "providers": {"rtmp": {}, "file": {}},
+        "providers": {"rtmp": {}, "srt": {}, "mpegts": {}, "file": {}},
+        **({"outputProfiles": {"outputProfile": profiles}} if profiles else {}),
         "publishers": {"push": {}},
     }
+
+
+def _profile_json(profile: OutputProfile) -> dict[str, Any]:
+    encodes = {"videos": profile.videos, "audios": profile.audios, "datas": profile.datas}
+    return {
+        "name": profile.name,
+        "outputStreamName": profile.output_stream_name,
+        "encodes": {kind: [_encode_json(each) for each in given] for kind, given in encodes.items() if given},
+    }
+
+
+def _encode_json(encode: Encode) -> dict[str, Any]:
+    conditions = {"trackIds": encode.track_ids, "index": encode.index, "sourceLanguage": encode.source_language}
+    said = {"name": encode.name, "language": encode.language, **conditions}
+    return {"bypass": True, **{key: value for key, value in said.items() if value or value == 0}}
 
 
 def find_stream(registry: Registry, vhost: str, app: str, name: str) -> Stream:
@@ -58,15 +76,22 @@ def find_stream(registry: Registry, vhost: str, app: str, name: str) -> Stream:
 
 def stream_json(stream: Stream) -> dict[str, Any]:
     measured = stream.source.measured()
-    tracks = [track_json(track, measured.get(track.id, {})) for track in stream.tracks]
     source: dict[str, Any] = {"sourceType": stream.source_type}
     if stream.source_url:
         source["sourceUrl"] = stream.source_url
     source["createdTime"] = iso_time(stream.created_time)
     if stream.figures is not None:
         source["statistics"] = stream.figures()
-    source["tracks"] = tracks
-    return {"name": stream.name, "input": source, "outputs": [{"name": stream.name, "tracks": tracks, "playlists": []}]}
+    source["tracks"] = _tracks_json(stream.tracks, measured)
+    outputs = [
+        {"name": output.name, "tracks": _tracks_json(output.tracks, output.measured()), "playlists": []}
+        for output in stream.outputs
+    ]
+    return {"name": stream.name, "input": source, "outputs": outputs}
+
+
+def _tracks_json(tracks: Iterable[Track], measured: Mapping[int, Mapping[str, float]]) -> list[dict[str, Any]]:
+    return [track_json(track, measured.get(track.id, {})) for track in tracks]
 
 
 def track_json(track: Track, measured: Mapping[str, float]) -> dict[str, Any]:

@@ -88,6 +88,18 @@ _STREAM = closed(
     }
 )
 
+_ENCODE = closed(
+    {
+        "bypass": {"type": "boolean", "const": True},
+        "name": text(),
+        "language": text(),
+        "trackIds": listed(whole()),
+        "index": whole(),
+        "sourceLanguage": text(),
+    },
+    ("name", "language", "trackIds", "index", "sourceLanguage"),
+)
+
 _PULL_ASKED = asked(
     {
         "name": text(minLength=1, maxLength=128, pattern=r"^[^\s/:?#%\\]+$", examples=["show"]),
@@ -198,7 +210,16 @@ SCHEMAS: dict[str, Schema] = {
             "type": text(),
             "dynamic": {"type": "boolean"},
             "providers": {"type": "object"},
+            "outputProfiles": closed({"outputProfile": listed(ref("OutputProfile"))}),
             "publishers": {"type": "object"},
+        },
+        ("outputProfiles",),
+    ),
+    "OutputProfile": closed(
+        {
+            "name": text(),
+            "outputStreamName": text(examples=["${OriginStreamName}_hd"]),
+            "encodes": {"type": "object", "additionalProperties": listed(_ENCODE)},
         }
     ),
     "Stream": _STREAM,
