@@ -37,7 +37,7 @@ from live import LiveStream, engine, until
 from serving import serving
 
 from pushcast.log import setup
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 
 PROTOCOLS = ("rtmp", "srt", "udp")
 PUSHING_S = 2.0

@@ -8,7 +8,7 @@ from live import LiveStream, UdpSink, engine, settings, until
 from pushcast.api.stats import app_stats, metrics_json, server_stats, stream_stats, vhost_stats
 from pushcast.api.times import iso_time
 from pushcast.errors import NotFound
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 from pushcast.statistics import Flow, Metrics, Statistics
 
 

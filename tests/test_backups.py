@@ -13,7 +13,8 @@ from live import Engine, LiveStream, Peers, engine, refusing_tcp_port, until
 from pushcast import backups as backups_module
 from pushcast import settings as settings_module
 from pushcast.errors import InvalidRequest
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.retry import RetryPolicy
 from pushcast.settings import read_settings
 

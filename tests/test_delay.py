@@ -10,7 +10,8 @@ from live import Engine, LiveStream, Peers, settings, until
 
 from pushcast.api.check import Checks
 from pushcast.errors import InvalidRequest, MediaError
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.ring import Ring
 from pushcast.settings import read_settings
 from pushcast.verify import TsChecker

@@ -16,7 +16,7 @@ from serving import Served, make_clip
 from serving import until as wait_for
 
 from pushcast.errors import Conflict, NotFound, StoreError
-from pushcast.push import Halt, PushState
+from pushcast.push_state import Halt, PushState
 from pushcast.settings import read_settings
 
 

@@ -13,7 +13,8 @@ from adversity.sinks import sinks
 from live import LiveStream, engine, refusing_tcp_port, settings, until
 
 from pushcast import garbage
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.scheduler import Scheduler
 
 

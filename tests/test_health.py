@@ -16,7 +16,8 @@ from pushcast.egress.fanout import Counters
 from pushcast.egress.link import Seen
 from pushcast.egress.tcpinfo import tcp_info
 from pushcast.health import WELL, Condition, Health, Pulse, look_after
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 
 SECOND = 1_000_000_000
 QUIET = Counters(

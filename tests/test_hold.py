@@ -9,7 +9,8 @@ from live import Engine, LiveStream, Peers, settings, until
 
 from pushcast.errors import InvalidRequest
 from pushcast.health import Health
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.settings import read_settings
 from pushcast.verify import TsChecker
 

@@ -76,7 +76,7 @@ PYTHON_LAYERS = [
     ["access_token", "store", "access", "audit", "output_profile"],
     ["rtmp"],
     ["cuepoint", "flvcodecs"],
-    ["stream"],
+    ["stream", "push_state"],
     ["ingest", "egress"],
     ["backups", "health", "presets"],
     ["settings"],

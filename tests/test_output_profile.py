@@ -14,7 +14,7 @@ from pushcast.config_sections import Encode, OutputProfile
 from pushcast.errors import ConfigError
 from pushcast.media import Codec, Container, FeedKey, Track
 from pushcast.output_profile import outputs
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 from pushcast.settings import read_settings
 from pushcast.source import Clock
 from pushcast.stream import Registry

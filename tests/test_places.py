@@ -11,7 +11,7 @@ from live import Engine, LiveStream, Peers, settings, until
 
 from pushcast.config import Config
 from pushcast.places import Places
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 
 AT_ONCE = 16
 

@@ -22,7 +22,6 @@ from live import (
 )
 
 from pushcast import connect as connect_module
-from pushcast import push as push_module
 from pushcast.egress.fanout import Attachment
 from pushcast.errors import (
     ConnectionLost,
@@ -34,7 +33,8 @@ from pushcast.errors import (
     Retry,
 )
 from pushcast.places import Places
-from pushcast.push import TRANSITIONS, Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import TRANSITIONS, Progress, PushState
 
 KEY = "k-0123-very-secret"
 
@@ -120,7 +120,7 @@ async def test_a_session_until_stop(world: Engine, peers: Peers) -> None:
     live.up()
     live.feed(30)
     push = tcp_push(peers)
-    assert push.progress() == push_module.Progress(0, 0, 0, 0)
+    assert push.progress() == Progress(0, 0, 0, 0)
     assert push.start_time == push.finish_time == 0
     began = time.time()
     running = asyncio.create_task(run(push, live, world))

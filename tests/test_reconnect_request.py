@@ -16,7 +16,8 @@ from pushcast.destinations import DestinationPolicy
 from pushcast.egress import resolve
 from pushcast.egress.rtmp_target import RtmpTarget, moved, parse_target
 from pushcast.errors import Rejected
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.rtmp.events import Connect, Media, Unpublish
 from pushcast.rtmp.messages import Command
 from pushcast.session import MOVE_PAUSE_NS

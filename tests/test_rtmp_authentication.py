@@ -14,7 +14,7 @@ from rtmp_peer import SECRET, Script, Served, served
 
 from pushcast.egress.rtmp import RtmpProtocol, RtmpTarget
 from pushcast.errors import EngineError, InvalidRequest, Rejected, Retry, TlsError
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 from pushcast.rtmp.authentication import AuthenticationFailed, Credentials
 from pushcast.rtmp.events import Connect, Refuse
 

@@ -12,7 +12,7 @@ from live import LiveStream, engine, settings, until, within
 from odd_rtmp_server import BLOCK_BYTES, Habits, OddServer
 from rtmp_peer import SECRET, served
 
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 from pushcast.rtmp import amf0
 from pushcast.rtmp.messages import Type
 

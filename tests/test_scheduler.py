@@ -34,7 +34,8 @@ from pushcast import retry as retry_module
 from pushcast import scheduler as scheduler_module
 from pushcast import settings as settings_module
 from pushcast.errors import Conflict, NotFound
-from pushcast.push import TRANSITIONS, Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import TRANSITIONS, PushState
 from pushcast.retry import RetryPolicy
 
 

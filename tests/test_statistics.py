@@ -12,7 +12,8 @@ import pytest_asyncio
 from live import Engine, LiveStream, UdpSink, engine, refusing_tcp_port, settings, until, within
 
 from pushcast import statistics as module
-from pushcast.push import Before, Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import Before, PushState
 from pushcast.statistics import AVERAGE_S, Flow, Rate, Statistics
 from pushcast.store import Totals
 

@@ -16,7 +16,7 @@ from live import Engine, LiveStream, UdpSink, settings, until, within
 from stream_maps import item, rule
 
 from pushcast import streammap as streammap_module
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 from pushcast.scheduler import Scheduler
 from pushcast.streammap import StreamMap
 from pushcast.streammap_rule import Rule

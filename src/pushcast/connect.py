@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.errors import ConnectTimeout, EngineError, MediaError, TransportError
 from pushcast.log import Prefixed
-from pushcast.media import Codec, Container, Enhanced, FeedKey, Track
+from pushcast.media import Codec, Container, Enhanced, FeedKey
 from pushcast.selection import Selection, select_tracks
 from pushcast.settings import PushSettings
 from pushcast.source import RING_BYTES
@@ -37,38 +37,33 @@ def selection(settings: PushSettings, stream: OutputStream) -> Selection:
     return select_tracks(stream.tracks, settings.variant_names, settings.track_ids, container, enhanced)
 
 
-def selected(settings: PushSettings, stream: OutputStream) -> tuple[Track, ...]:
-    """:raises MediaError: there is none, or none can be carried."""
-    found = selection(settings, stream)
-    if found.tracks:
-        return found.tracks
-    if found.skipped:
-        reasons = "; ".join(f"{track.codec.name} (id {track.id}): {why}" for track, why in found.skipped)
-        raise MediaError(f"no track of stream {stream.name} can be carried: {reasons}")
-    asked = ", ".join([*settings.variant_names, *(f"id {each}" for each in settings.track_ids)])
-    there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
-    raise MediaError(
-        f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
-    )
-
-
-def feed_key(settings: PushSettings, stream: OutputStream) -> FeedKey:
-    """What of the stream these settings ask for.  :raises MediaError: nothing."""
-    ids = tuple(track.id for track in selected(settings, stream))
+def feed_key(settings: PushSettings, stream: OutputStream, found: Selection) -> FeedKey:
+    """The feed of the selected tracks.  :raises MediaError: there is none, or none can be carried."""
+    if not found.tracks:
+        raise MediaError(_why_none(settings, stream, found))
     target = settings.target
     # Without what only enhanced RTMP carries, "never" and "auto" are the same bytes.
     enhanced = Enhanced.AUTO if target.enhanced is Enhanced.NEVER else target.enhanced
     container = PROTOCOLS[settings.protocol].container
     cues = [track.id for track in stream.tracks if track.codec is Codec.SCTE35] if container is Container.RTMP else ()
-    return FeedKey(container, ids, target.ts_options, enhanced, tuple(cues))
+    return FeedKey(container, tuple(track.id for track in found.tracks), target.ts_options, enhanced, tuple(cues))
 
 
-def take_feed(settings: PushSettings, stream: OutputStream) -> Feed:
-    """What of the stream these settings ask for, in a ring that holds what their delay needs.
+def _why_none(settings: PushSettings, stream: OutputStream, found: Selection) -> str:
+    if found.skipped:
+        reasons = "; ".join(f"{track.codec.name} (id {track.id}): {why}" for track, why in found.skipped)
+        return f"no track of stream {stream.name} can be carried: {reasons}"
+    asked = ", ".join([*settings.variant_names, *(f"id {each}" for each in settings.track_ids)])
+    there = ", ".join(f"{track.variant_name} (id {track.id})" for track in stream.tracks)
+    return f"no track of stream {stream.name} is selected: asked for {asked or 'any'}, there are {there or 'none'}"
 
-    :raises MediaError: the stream has it not, or no ring holds that much.
+
+def take_feed(settings: PushSettings, stream: OutputStream, found: Selection) -> Feed:
+    """The feed of the selected tracks, in a ring that holds what their delay needs.
+
+    :raises MediaError: there is none, or no ring holds that much.
     """
-    return stream.feed(feed_key(settings, stream), kept_ms(settings, stream))
+    return stream.feed(feed_key(settings, stream, found), kept_ms(settings, stream))
 
 
 def kept_ms(settings: PushSettings, stream: OutputStream) -> int:

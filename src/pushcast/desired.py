@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 
 from pushcast.errors import Conflict, EngineError, NotFound, RequestError, StoreError
 from pushcast.log import logger, printable
-from pushcast.push import Before, Halt, Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import Before, Halt, PushState
 from pushcast.scheduler import Scheduler
 from pushcast.settings import PushSettings, read_settings
 from pushcast.store import Key, Store, StoredPush

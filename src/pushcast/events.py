@@ -16,7 +16,8 @@ from functools import cached_property
 import orjson
 
 from pushcast.health import Condition, Health
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.scheduler import Scheduler
 
 # A thousand pushes that all lose their peer and come back make 3,000 moves; one takes some 500 bytes.

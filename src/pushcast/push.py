@@ -1,7 +1,7 @@
 """Push: one destination of one stream, its state and its totals.
 
-The six words of the REST API are the states.  ``TRANSITIONS`` is the whole truth about them and ``Push.move`` the
-only function that changes one: it stamps the time, logs one line and refuses a move that the table does not hold.
+The six words of the REST API are the states (push_state.py).  ``Push.move`` is the only function that changes one: it
+stamps the time, logs one line and refuses a move that ``TRANSITIONS`` does not hold.
 
 A *session* is one stretch of ``pushing``.  What the API's numbers mean:
 
@@ -21,10 +21,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pushcast.connect import accepted, connect_in_time, connect_unless, feed_key, selection, take_feed, until_due
 from pushcast.egress import Link, Target
@@ -39,9 +36,10 @@ from pushcast.log import Prefixed, logger, printable
 from pushcast.media import Track
 from pushcast.places import Places
 from pushcast.presets import advice
+from pushcast.push_state import TRANSITIONS, Before, LastError, Move, Progress, PushState
 from pushcast.session import Following, Session
 from pushcast.settings import PushSettings
-from pushcast.store import NO_TOTALS, Totals
+from pushcast.store import Totals
 from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
@@ -51,82 +49,12 @@ _log = logger("push")
 
 MOVES_KEPT = 20
 
-
-class PushState(StrEnum):
-    """The words of the REST API."""
-
-    READY = "ready"
-    CONNECTING = "connecting"
-    PUSHING = "pushing"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    ERROR = "error"
-
-
-TRANSITIONS = MappingProxyType(
-    {
-        PushState.READY: frozenset({PushState.CONNECTING, PushState.STOPPING}),
-        PushState.CONNECTING: frozenset({PushState.PUSHING, PushState.ERROR, PushState.READY, PushState.STOPPING}),
-        PushState.PUSHING: frozenset({PushState.ERROR, PushState.STOPPING}),
-        PushState.ERROR: frozenset({PushState.CONNECTING, PushState.READY, PushState.STOPPING}),
-        # A stream that ends is disconnected from in the same way as a stop; only what follows differs.
-        PushState.STOPPING: frozenset({PushState.STOPPED, PushState.READY}),
-        PushState.STOPPED: frozenset({PushState.READY}),  # one that was halted goes on; a wanted stop is forgotten
-    }
-)
-
-
-class Halt(StrEnum):
-    """Why a push that is kept does not run."""
-
-    PAUSED = "paused"
-    STOP_AT = "stopAt"
-    MAX_DURATION = "maxDuration"
-
-
 MoveListener = Callable[["Push", PushState, str], None]
 """Told of each move: the push in its new state, the state before, why; called on the event loop, must not raise."""
 
 
 ConditionListener = Callable[["Push", Condition, Condition], None]
 """Told when the health of a session changes: the push, the condition before and now; must not raise."""
-
-
-class Move(NamedTuple):
-    """A change of state; ``time`` in seconds since the epoch."""
-
-    time: float
-    before: PushState
-    state: PushState
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class LastError:
-    """Why a session or a connect failed last; ``time`` in seconds since the epoch."""
-
-    code: str
-    reason: str
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What was sent in the current session and in all of them."""
-
-    sent_bytes: int
-    sent_time_ms: int
-    total_sent_bytes: int
-    total_sent_time_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What a push brings from an earlier life of the process."""
-
-    created_time: float = 0.0  # seconds since the epoch, 0: it is made now
-    totals: Totals = NO_TOTALS
-    halt: Halt | None = None
 
 
 class Push:
@@ -168,9 +96,8 @@ class Push:
         self.start_time = 0.0
         self.finish_time = 0.0
         self.sequence = before.totals.sequence
-        self.find_stream: Callable[[], OutputStream | None] | None = (
-            None  # the live one; of those whose advice depends on it
-        )
+        # The live one; None unless its advice depends on it.
+        self.find_stream: Callable[[], OutputStream | None] | None = None
         self.on_move: MoveListener | None = None
         self.on_condition: ConditionListener | None = None
         self.on_backup = 0  # which of the backups it goes to, from 1; 0: to the first destination
@@ -305,7 +232,7 @@ class Push:
         if stream is None or not self.settings.preset:
             return ()
         try:
-            tracks = feed_key(self.settings, stream).track_ids
+            tracks = feed_key(self.settings, stream, selection(self.settings, stream)).track_ids
         except MediaError:
             return ()  # its own error says so
         return tuple(advice(self.settings.preset, stream, tracks))
@@ -330,8 +257,9 @@ class Push:
         self.move(PushState.CONNECTING, f"backup {self.on_backup}" if self.on_backup else "")
         feed: Feed | None = None
         try:
-            self.skipped = selection(self.settings, stream).skipped
-            feed = take_feed(self.settings, stream)
+            found = selection(self.settings, stream)
+            self.skipped = found.skipped
+            feed = take_feed(self.settings, stream, found)
             if not await until_due(feed, stream, self.settings.delay_ms, self.leaves, self.interruption):
                 return stream
             link = await self._connect(stream, feed.ring.bytes_per_s, connects)

@@ -20,7 +20,8 @@ from pushcast.errors import Conflict, EngineError, NotFound, Retry
 from pushcast.health import Condition
 from pushcast.log import logger
 from pushcast.places import AT_ONCE, Places
-from pushcast.push import Before, ConditionListener, Halt, MoveListener, Push, PushState
+from pushcast.push import ConditionListener, MoveListener, Push
+from pushcast.push_state import Before, Halt, PushState
 from pushcast.retry import Backoff
 from pushcast.settings import PushSettings
 from pushcast.stream import Name, OutputStream, Registry, Stream

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pushcast.connect import close_in_time, connect_in_time, connect_unless, take_feed
+from pushcast.connect import close_in_time, connect_in_time, connect_unless, selection, take_feed
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import Attachment, FanOut
 from pushcast.errors import ConnectionLost, EngineError, Stalled
@@ -271,7 +271,8 @@ class Session:
         try:
             while (settings.hold_s or settings.delay_ms) and self.stream.ended.is_set() and not self._is_over():
                 if found is None and (found := following(self.stream)) is not None:
-                    feed = take_feed(settings, found)  # now, for its ring begins with this
+                    # Now, for its ring begins with this.
+                    feed = take_feed(settings, found, selection(settings, found))
                 rest_s = self._rest_s()
                 if found is not None and feed is not None and rest_s <= 0:
                     taken, feed = feed, None

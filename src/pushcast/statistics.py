@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from pushcast.push import Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import PushState
 from pushcast.scheduler import Scheduler
 from pushcast.stream import Name, Registry, Stream
 

@@ -13,7 +13,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from pushcast.push import Halt, Push, PushState
+from pushcast.push import Push
+from pushcast.push_state import Halt, PushState
 
 MOST_SLEEP_S = 60.0
 

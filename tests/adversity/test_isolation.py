@@ -20,8 +20,8 @@ from adversity.hostile import attack
 from adversity.sinks import Sink, sinks, url
 from adversity.storm import live_pushes
 from pushcast.errors import EngineError
-from pushcast.push import LastError, PushState
 from pushcast.push import Push as RunningPush
+from pushcast.push_state import LastError, PushState
 
 PROTOCOLS = ("rtmp", "srt", "tcp", "udp")
 STALL_S, STALL_SLACK_S = 10.0, 4.0

@@ -12,7 +12,7 @@ from adversity.dead import dead_peers
 from adversity.gaps import check_gaps, longest_gaps, play, start
 from adversity.sinks import Sink, sinks
 from adversity.storm import live_pushes, start_at_once
-from pushcast.push import PushState
+from pushcast.push_state import PushState
 
 PROTOCOLS = ("rtmp", "srt", "udp")
 LIVE_OF_EACH, DEAD_OF_EACH = 20, 10

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from pushcast.api.body import Json, members
-from pushcast.connect import connect_in_time, feed_key, kept_ms, selection
+from pushcast.connect import connect_in_time, selection, take_feed
 from pushcast.errors import EngineError, InvalidRequest
 from pushcast.settings import PushSettings, read_settings
 from pushcast.stream import OutputStream, Registry
@@ -62,14 +62,12 @@ class Checks:
 
 def _codecs(settings: PushSettings, stream: OutputStream) -> tuple[bool, str]:
     try:
-        key, skipped = feed_key(settings, stream), selection(settings, stream).skipped
-        kept_ms(settings, stream)
-        stream.release(stream.feed(key))
+        found = selection(settings, stream)
+        stream.release(take_feed(settings, stream, found))
     except EngineError as error:
         return False, str(error)
-    taken = [track for track in stream.tracks if track.id in key.track_ids]
-    left_out = [f"left out: {track.codec.name} (track {track.id}): {why}" for track, why in skipped]
-    return True, "; ".join([", ".join(f"{track.codec.name} (track {track.id})" for track in taken), *left_out])
+    left_out = [f"left out: {track.codec.name} (track {track.id}): {why}" for track, why in found.skipped]
+    return True, "; ".join([", ".join(f"{track.codec.name} (track {track.id})" for track in found.tracks), *left_out])
 
 
 async def _connect(settings: PushSettings, stream: OutputStream | None) -> tuple[bool, str]:

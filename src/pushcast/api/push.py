@@ -20,7 +20,8 @@ from pushcast.desired import Desired
 from pushcast.errors import Conflict, NotFound
 from pushcast.log import MASKED, redact
 from pushcast.presets import without_filled
-from pushcast.push import Halt, Push
+from pushcast.push import Push
+from pushcast.push_state import Halt
 from pushcast.settings import PushSettings, read_settings, require, text_member
 
 Action = Callable[[Desired, str, str, Json], Awaitable[Push | None]]

@@ -9,7 +9,7 @@ from pushcast.egress.ts_members import PACINGS
 from pushcast.health import Health
 from pushcast.media import Enhanced
 from pushcast.presets import PRESETS
-from pushcast.push import Halt, PushState
+from pushcast.push_state import Halt, PushState
 
 _MOMENT = {
     "type": ["string", "number"],
