@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from pushcast.api.body import Json, members
-from pushcast.connect import connect_in_time, selection, take_feed
+from pushcast.connect import connect_in_time, feed_key, kept_ms, selection
 from pushcast.errors import EngineError, InvalidRequest
 from pushcast.settings import PushSettings, read_settings
 from pushcast.stream import OutputStream, Registry
@@ -63,7 +63,8 @@ class Checks:
 def _codecs(settings: PushSettings, stream: OutputStream) -> tuple[bool, str]:
     try:
         found = selection(settings, stream)
-        stream.release(take_feed(settings, stream, found))
+        kept_ms(settings, stream)
+        stream.release(stream.feed(feed_key(settings, stream, found)))
     except EngineError as error:
         return False, str(error)
     left_out = [f"left out: {track.codec.name} (track {track.id}): {why}" for track, why in found.skipped]
