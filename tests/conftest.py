@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest_asyncio
 import uvloop
 from cli_server import TOKEN, ApiServer, api_server, environment
 from live import Engine, Peers, engine
+from pull_bench import make_media, serving_folder
 
 
 @pytest.fixture
@@ -41,3 +43,22 @@ def api() -> Iterator[ApiServer]:
 @pytest.fixture
 def variables(api: ApiServer, tmp_path: Path) -> dict[str, str]:
     return environment(tmp_path, PUSHCAST_URL=api.url, PUSHCAST_TOKEN=TOKEN)
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clips to pull."""
+    return make_media(tmp_path_factory.mktemp("media"))
+
+
+@pytest.fixture
+def web(media: Path) -> Iterator[str]:
+    with serving_folder(media) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logging.getLogger("pushcast"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    return caplog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from live import LiveStream, until, within
 
 from pushcast.api.pulls import create_stream, delete_stream, read_pull
 from pushcast.errors import Conflict, InvalidRequest, NotFound
-from pushcast.ingest.file import FileSource
 from pushcast.ingest.pull import Pulls, PullSettings
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.source import Clock
@@ -67,7 +67,10 @@ def test_requests_that_are_refused(body: Any, text: str) -> None:
     [
         (None, PullSettings((URL,), persistent=False, no_input_s=3, unused_s=60, retry_count=2)),
         ([], PullSettings((URL,))),
-        ({"persistent": True, "retryCount": 0}, PullSettings((URL,), persistent=True, retry_count=0)),
+        (
+            {"persistent": True, "retryCount": 0, "unusedStreamDeletionTimeoutMs": 9},
+            PullSettings((URL,), persistent=True, unused_s=math.inf, retry_count=0),
+        ),
         ({"persistent": 1, "retryCount": True, "noInputFailoverTimeoutMs": "9"}, PullSettings((URL,))),
         ({"noInputFailoverTimeoutMs": 0, "unusedStreamDeletionTimeoutMs": -1, "retryCount": -3}, PullSettings((URL,))),
         (
@@ -100,15 +103,15 @@ async def test_made_and_deleted(registry: Registry, clip: Path) -> None:
     assert registry.get("v", "a", "s") is None
 
 
-async def test_a_file_source_is_ended_for_good(registry: Registry, clip: Path) -> None:
+async def test_a_configured_source_is_ended_for_good(registry: Registry, clip: Path) -> None:
     pulls = Pulls(registry)
-    playing = asyncio.create_task(FileSource(registry, "v", "a", "clip", f"file://{clip}?loop=1").run())
+    pulls.keep(("v", "a", "clip"), PullSettings((f"file://{clip}?loop=1",), retry_count=math.inf))
     await until(lambda: registry.get("v", "a", "clip"))
     both = (delete_stream(registry, pulls, "v", "a", "clip"), delete_stream(registry, pulls, "v", "a", "clip"))
     await within(asyncio.gather(*both))
     assert registry.get("v", "a", "clip") is None
-    await within(playing)
-    assert not playing.cancelled()
+    with registry.reserve("v", "a", "clip"):
+        pass
 
 
 async def test_a_publisher_is_disconnected(registry: Registry, clip: Path) -> None:

@@ -12,6 +12,7 @@ from pushcast.config import Config, load_config
 from pushcast.config_types import ALLOWED_RULE_ID, MAX_FILE_BYTES
 from pushcast.errors import ConfigError
 from pushcast.file_url import FileUrl, parse_file_url
+from pushcast.pull_url import ALLOWED_URL
 
 API_KEYS = "host, port, strict_ome, mask_keys, access_token, tokens, tls_cert, tls_key, cors_origins"
 WHOLE = """
@@ -184,7 +185,7 @@ def test_references(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 PORT = "allowed: a whole number from 0 to 65535"
 NAME = "allowed: 1 to 128 characters, none of them a space or / : ? # % \\"
 TOKEN = "allowed: 1 to 1024 characters, none of them a control character"
-URL = "allowed: file:///absolute/path, with ?loop=1 to play it again and again"
+URL = f"allowed: {ALLOWED_URL}"
 TWO_VHOSTS = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts]]\nname = "b"\n'
 
 RULE = '[[vhosts]]\nname = "a"\n[[vhosts.apps]]\nname = "x"\n[[vhosts.apps.pushes]]\n'
@@ -279,10 +280,11 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
             '[[sources]]\nname = "s"\nurl = "file:///1"\n[[sources]]\nname = "s"\nurl = "file:///2"',
             'FILE: sources[1].name: found "s" a second time, allowed: each name that is fed once in its app',
         ),
-        ('[[sources]]\nname = "s"', f"FILE: sources[0].url: found nothing, {URL}"),
+        ('[[sources]]\nname = "s"', f"FILE: sources[0].url: found nothing (nor urls), {URL}"),
         (
-            '[[sources]]\nname = "s"\nurl = "rtmp://host/app/stream-key"',
-            f'FILE: sources[0].url: found "rtmp://host/***" (its scheme is "rtmp"), {URL}',
+            '[[sources]]\nname = "s"\nurl = "ftp://host/app/stream-key"',
+            'FILE: sources[0].url: found "ftp://host/***" (its scheme is "ftp", allowed: file, http, https, rtmp, '
+            f"rtsp, srt, tcp, udp), {URL}",
         ),
         (
             '[[sources]]\nname = "s"\nurl = "file://host/clip"',
@@ -354,7 +356,7 @@ def test_no_secret_in_a_sentence(file: Path, tmp_path: Path, monkeypatch: pytest
         'api = "swordfish"',
         '[api]\nport = "env:MY_SECRET"',
         f'[api]\nport = "file:{secret}"',
-        '[[sources]]\nname = "s"\nurl = "rtmp://host/app/swordfish"',
+        '[[sources]]\nname = "s"\nurl = "ftp://host/app/swordfish"',
         RULE + 'url = ["swordfish"]',
         RULE + 'stream = "*"\nprotocol = "rtmp"\nurl = "rtmp://h/a"\nstream_key = {a = "swordfish"}',
         WHOLE_RULE + 'streamkey = "swordfish"',

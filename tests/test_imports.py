@@ -68,7 +68,7 @@ PYTHON_LAYERS = [
     ["log", "media", "psi", "login_limit", "retry", "bounded", "opus"],
     ["tscodecs", "fourcc"],
     ["selection"],
-    ["destinations", "listen_url"],
+    ["destinations", "listen_url", "pull_url"],
     ["config_sentence"],
     ["config_types"],
     ["config_sections"],
@@ -196,7 +196,7 @@ def test_every_module_imports_alone() -> None:
     names += [f"pushcast.{module}" for module in extension_modules()]
     program = """
 import os, sys
-import av, click, orjson, pydantic_settings, rich, sanic
+import aiohttp, av, click, orjson, pydantic_settings, rich, sanic
 assert not any(name.split(".")[0] == "pushcast" for name in sys.modules)
 failed = []
 for name in sys.argv[1:]:

@@ -33,9 +33,9 @@ from pushcast.config_sections import (
     MpegTs,
     Multiplex,
     Pull,
+    PulledSource,
     Rtmp,
     Sender,
-    SourceFile,
     Srt,
     State,
     Vhost,
@@ -61,7 +61,7 @@ class Config(BaseSettings):
         Vhost(name="default"),
     )
     mpegts: Annotated[tuple[MpegTs, ...], Field(description="tables [[mpegts]]"), LIST] = ()
-    sources: Annotated[tuple[SourceFile, ...], Field(description="tables [[sources]]"), LIST] = ()
+    sources: Annotated[tuple[PulledSource, ...], Field(description="tables [[sources]]"), LIST] = ()
     multiplex: Annotated[tuple[Multiplex, ...], Field(description="tables [[multiplex]]"), LIST] = ()
     destinations: Destinations = Destinations()
     pull: Pull = Pull()
@@ -93,7 +93,7 @@ class Config(BaseSettings):
                     raise _misnamed(("vhosts", v, "apps", a, "name"), "each app name once in its vhost")
                 apps[vhost.name].add(app.name)
         streams: set[tuple[str, str, str]] = set()
-        fed: list[tuple[Location, MpegTs | SourceFile | Multiplex]] = [
+        fed: list[tuple[Location, MpegTs | PulledSource | Multiplex]] = [
             *((("mpegts", index), port) for index, port in enumerate(self.mpegts)),
             *((("sources", index), source) for index, source in enumerate(self.sources)),
             *((("multiplex", index), multiplex) for index, multiplex in enumerate(self.multiplex)),
@@ -107,6 +107,15 @@ class Config(BaseSettings):
             if stream in streams:
                 raise _misnamed((*where, "name"), "each name that is fed once in its app")
             streams.add(stream)
+        return self
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Config:
+        for s, source in enumerate(self.sources):
+            if (source.url is None) == (not source.urls):
+                reason = "urls is there, too" if source.urls else "nor urls"
+                context = {"reason": reason, "location": ("sources", s, "url")}
+                raise PydanticCustomError("pushcast", "{reason}", context)
         return self
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from pushcast.config_types import (
     Level,
     LongToken,
     Name,
+    NoInputS,
     Origins,
     OutputStreamName,
     Passphrase,
@@ -31,6 +32,7 @@ from pushcast.config_types import (
     Scope,
     SecretWord,
     SourceUrl,
+    SourceUrls,
     TcpTickMs,
     Texts,
     Threads,
@@ -39,10 +41,12 @@ from pushcast.config_types import (
     TrackIds,
     TrackIndex,
     TsListenUrl,
+    UnusedS,
     VariantIndex,
     VariantName,
     Word,
 )
+from pushcast.pull_url import ALLOWED_URL
 
 
 def default_state_path() -> Path:
@@ -178,13 +182,23 @@ class Vhost(_Section):
     )
 
 
-class SourceFile(_Section):
-    """A stream that pushcast itself feeds from a file."""
+class PulledSource(_Section):
+    """A stream that pushcast itself gets, from ``url`` or from the first of ``urls`` that has it (ingest/pull.py).
+
+    With ``unused_s`` it is pulled on demand, and given up when no push has taken it for so long.
+    """
 
     vhost: Name = "default"
     app: Name = "app"
     name: Name
-    url: SourceUrl
+    url: SourceUrl | None = Field(None, description=ALLOWED_URL, repr=False)
+    urls: SourceUrls = Field((), repr=False)
+    no_input_s: NoInputS = 3.0
+    unused_s: Annotated[UnusedS | None, Field(description="seconds from 1 to 86400")] = None
+
+    @property
+    def all_urls(self) -> tuple[str, ...]:
+        return self.urls or ((self.url,) if self.url is not None else ())
 
 
 class MultiplexTrack(_Section):

@@ -18,10 +18,10 @@ from pydantic_core import PydanticCustomError
 
 from pushcast.config_sentence import MAX_SHOWN
 from pushcast.destinations import ALLOWED_RULES, parse_rule
-from pushcast.file_url import ALLOWED_URL, parse_file_url
 from pushcast.listen_url import ALLOWED_URL as ALLOWED_LISTEN_URL
 from pushcast.listen_url import parse_listen_url
 from pushcast.log import redact
+from pushcast.pull_url import ALLOWED_URL, MAX_URLS, check_source_url
 
 MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistaken path (a clip, a device)
 
@@ -139,7 +139,7 @@ def _numbers(value: Any) -> Any:
     return value
 
 
-def _each(check: Callable[[str], object]) -> BeforeValidator:
+def _each(check: Callable[[str], object], resolve: Callable[[Any], Any] = _resolve) -> BeforeValidator:
     """Look at every text of a list.  A place in it has no words of its own, so what is wrong is said of the list."""
 
     def look(value: Any) -> Any:
@@ -148,7 +148,7 @@ def _each(check: Callable[[str], object]) -> BeforeValidator:
         return [read(item) for item in value]
 
     def read(written: Any) -> str:
-        text = _resolve(written)
+        text = resolve(written)
         if not isinstance(text, str):
             raise _wrong("not all of it are texts")
         try:
@@ -184,7 +184,7 @@ _NUMBER = BeforeValidator(_not_bool)
 LIST = BeforeValidator(_by_index)
 
 
-def _number(low: int, high: int, what: str = "a whole number") -> Any:
+def _number(low: float, high: float, what: str = "a whole number") -> Any:
     return Field(ge=low, le=high, description=f"{what} from {low} to {high}")
 
 
@@ -234,7 +234,21 @@ RuleId = Annotated[str, Field(description=ALLOWED_RULE_ID), _matching(RULE_ID), 
 Word = Annotated[str, Field(description="a text"), REFERENCE]
 SecretWord = Annotated[SecretStr, Field(description="a text"), REFERENCE]
 Texts = Annotated[tuple[str, ...], Field(description="a list of texts"), BeforeValidator(_texts), LIST]
-SourceUrl = Annotated[str, Field(description=ALLOWED_URL), _parsed_by(parse_file_url), BeforeValidator(_resolve_url)]
+SourceUrl = Annotated[
+    str,
+    Field(description=ALLOWED_URL),
+    _parsed_by(check_source_url),
+    BeforeValidator(_resolve_url),
+]
+SourceUrls = Annotated[
+    tuple[str, ...],
+    Field(max_length=MAX_URLS, description=f"up to {MAX_URLS} URLs, each {ALLOWED_URL}"),
+    _each(check_source_url, _resolve_url),
+    LIST,
+]
+# A silent server holds a thread for so long.
+NoInputS = Annotated[float, _number(0.5, 600, "seconds"), _NUMBER, REFERENCE]
+UnusedS = Annotated[float, _number(1, 86_400, "seconds"), _NUMBER, REFERENCE]
 TsListenUrl = Annotated[str, Field(description=ALLOWED_LISTEN_URL), _parsed_by(parse_listen_url), REFERENCE]
 OutputStreamName = Annotated[
     str,

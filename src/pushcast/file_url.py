@@ -1,7 +1,7 @@
 """``file:`` URLs of sources: ``file:///path/clip.mp4?loop=1``.
 
 RFC 8089 with an empty host (or ``localhost``), an absolute path and one option of our own, ``loop``.  The only place
-that reads such a URL: the configuration refuses a wrong one before anything starts, the file source takes the parts.
+that reads such a URL: pull_url.py refuses a wrong one before anything starts, ingest/network.py takes the parts.
 A URL of the configuration may name any file; what a client of the API names must lie below a folder.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-ALLOWED_URL = "file:///absolute/path, with ?loop=1 to play it again and again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from pushcast.egress.fanout import FanOut
@@ -137,6 +137,14 @@ class Scheduler:
 
     def get(self, vhost: str, app: str, push_id: str) -> Push | None:
         return self._pushes.get((vhost, app), {}).get(push_id)
+
+    def wants(self, streams: Iterable[Name]) -> bool:
+        """Whether some push has one of these output streams, or waits for it."""
+        return any(
+            self._timetable.begun(push) and push.halt is None
+            for each in streams
+            for push in self._by_stream.get(each, ())
+        )
 
     def pushes(self, vhost: str, app: str) -> list[Push]:
         """The pushes of an app, by id."""

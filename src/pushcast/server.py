@@ -1,16 +1,19 @@
 """The server: everything wired together, from start to stop.
 
-Order: store, sender threads, scheduler with the pushes of before, ingest, file sources, API.  It stops in reverse: no
-more requests, then the streams end, then the pushes say goodbye to their peers, then the threads, then the store.
+Order: store, sender threads, scheduler with the pushes of before, ingest, sources that are pulled, API.  It stops in
+reverse: no more requests, then the streams end, then the pushes say goodbye to their peers, then the threads, then the
+store.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 
 import uvloop
 
@@ -30,14 +33,14 @@ from pushcast.egress.resolve import enforce
 from pushcast.errors import SrtError, TransportError
 from pushcast.events import Events
 from pushcast.health import look_after
-from pushcast.ingest.file import FileSource
 from pushcast.ingest.mpegts import MpegTsIngest
 from pushcast.ingest.multiplex import MultiplexStream
-from pushcast.ingest.pull import Pulls
+from pushcast.ingest.pull import Pulls, PullSettings
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.ingest.srt import SrtIngest
 from pushcast.listen_url import parse_listen_url
 from pushcast.log import endpoint, logger
+from pushcast.pull_url import scheme_of
 from pushcast.scheduler import Scheduler
 from pushcast.source import Clock
 from pushcast.statistics import Statistics
@@ -106,9 +109,9 @@ async def serve(config: Config) -> None:
         srt = _srt_ingest(config, registry)
         running.push_async_callback(srt.close)
         await _listen_srt(srt)
-        running.push_async_callback(_cancel, _play_files(config, registry))
         pulls = Pulls(registry, config.pull.files_below)
         running.push_async_callback(pulls.close)
+        _pull_sources(config, registry, scheduler, pulls)
         audit = AuditLog(config.state.path)
         running.push_async_callback(audit.close)
         services = Services(
@@ -232,19 +235,19 @@ def _cannot_listen(section: str, host: str, port: int, error: OSError) -> Transp
     return TransportError(f"{section}.port: cannot listen on {endpoint(host, port)}: {reason}")
 
 
-def _play_files(config: Config, registry: Registry) -> list[asyncio.Task[None]]:
-    return [
-        asyncio.create_task(_play(FileSource(registry, source.vhost, source.app, source.name, source.url)))
-        for source in config.sources
-    ]
-
-
-async def _play(source: FileSource) -> None:
-    try:
-        await source.run()
-    except Exception:
-        # One source that breaks through a bug of ours must not take the others with it.
-        _log.exception("a file source ended")
+def _pull_sources(config: Config, registry: Registry, scheduler: Scheduler, pulls: Pulls) -> None:
+    """A file ends when it is over; everything else is pulled again."""
+    for source in config.sources:
+        name, urls = (source.vhost, source.app, source.name), source.all_urls
+        settings = PullSettings(
+            urls,
+            persistent=any(scheme_of(url) != "file" for url in urls),
+            no_input_s=source.no_input_s,
+            unused_s=source.unused_s or math.inf,
+            retry_count=math.inf,
+        )
+        wanted = partial(scheduler.wants, registry.output_names(*name)) if source.unused_s else None
+        pulls.keep(name, settings, wanted)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -281,6 +281,10 @@ class Registry:
     def output(self, vhost: str, app: str, name: str) -> OutputStream | None:
         return self._outputs.get((vhost, app, name))
 
+    def output_names(self, vhost: str, app: str, name: str) -> list[Name]:
+        """The output streams that an input of this name has, or would have."""
+        return [(vhost, app, each.name) for each in outputs(self.profiles(vhost, app), name, ())]
+
     def profiles(self, vhost: str, app: str) -> Sequence[OutputProfile]:
         return self._profiles.get((vhost, app), ())
 

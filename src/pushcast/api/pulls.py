@@ -8,6 +8,7 @@ URL that cannot be pulled whatever its server says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from pushcast.api.body import Json, members
 from pushcast.api.streams import find_stream
 from pushcast.config_types import NAME_PATTERN
 from pushcast.errors import Conflict, InvalidRequest
-from pushcast.ingest.network import check_url
 from pushcast.ingest.pull import Pulls, PullSettings
+from pushcast.pull_url import MAX_URLS, check_url
 from pushcast.stream import Registry
 
-MAX_URLS = 16  # an attempt for each within what a client waits
+RETRIES = 2
 MAX_NO_INPUT_MS = 600_000  # a silent server holds a thread for so long
 
 
@@ -70,12 +71,14 @@ def read_pull(body: Json, files_below: Path | None) -> tuple[str, PullSettings]:
 
 def _settings(urls: tuple[str, ...], properties: Mapping[str, Any]) -> PullSettings:
     asked = PullSettings(urls)
+    persistent = properties.get("persistent") is True
+    unused_s = _milliseconds(properties, "unusedStreamDeletionTimeoutMs") or asked.unused_s
     return PullSettings(
         urls,
-        persistent=properties.get("persistent") is True,
+        persistent=persistent,
         no_input_s=_milliseconds(properties, "noInputFailoverTimeoutMs", MAX_NO_INPUT_MS) or asked.no_input_s,
-        unused_s=_milliseconds(properties, "unusedStreamDeletionTimeoutMs") or asked.unused_s,
-        retry_count=_whole(properties, "retryCount", asked.retry_count),
+        unused_s=math.inf if persistent else unused_s,
+        retry_count=_whole(properties, "retryCount", RETRIES),
     )
 
 

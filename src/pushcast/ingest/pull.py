@@ -1,4 +1,4 @@
-"""Streams from URLs: what the API asks for is pulled until nobody wants it, or it cannot be had any more.
+"""Streams from URLs: what the API or the configuration asks for is pulled until nobody wants it, or it is over.
 
 The URLs of a pull are tried in order, and after the last one the first again.  What came alive and broke off is tried
 from the next URL on at once; when all have failed in a row there is a pause, each one longer than the one before.  Each
@@ -6,13 +6,16 @@ connection is a stream of its own, as a publisher's is: pushes wait in between, 
 
 A live input is handed on as it comes.  What is no live input (files, downloads, HLS) is played in its own time.
 
-How a pull ends by itself, unless it is persistent:
+How a pull of the API ends by itself, unless it is persistent:
 
 - no push takes the stream for ``unused_s``;
 - more than ``retry_count`` attempts for each of its URLs failed in a row;
 - what is no live input is over.
 
-Its name is held as long as it lives, whether a stream is there or not.
+One of the configuration is tried until it comes, and again when it breaks off; only a file that is over ends it.  One
+that is pulled on demand pauses while no push wants its stream.
+
+The name is held as long as the pull lives, whether a stream is there or not.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -31,11 +33,12 @@ from typing import TypeVar
 
 from pushcast.errors import Conflict, ConnectionLost, ConnectTimeout, EngineError, MediaError
 from pushcast.ingest.demux import ClipFrame
-from pushcast.ingest.file import play
-from pushcast.ingest.network import Input, open_input, patience_s, shown_url, source_type
+from pushcast.ingest.network import Input, open_input, patience_s
+from pushcast.ingest.play import play
 from pushcast.ingest.playback import Playback
 from pushcast.ingest.reader import Reader
 from pushcast.log import Prefixed, logger, printable
+from pushcast.pull_url import ANYWHERE, shown_url, source_type
 from pushcast.source import Source
 from pushcast.stream import Name, Registry, Stream
 
@@ -47,6 +50,7 @@ CONNECT_DEADLINE_S = 15.0  # from the first packet to the tracks of the stream
 START_DEADLINE_S = 30.0  # what a client waits for an answer; HTTP clients and proxies begin to give up at 60 s
 FIRST_RETRY_S = 1.0
 MAX_RETRY_S = 30.0
+WANTED_LOOK_S = 0.5  # a push that is reserved waits for a connect anyway
 HEALTHY_S = 30.0  # twice what an attempt may take that never comes alive: failures before this one count no more
 
 
@@ -62,30 +66,40 @@ class PullError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class PullSettings:
-    """What was asked for.  ``urls`` may hold secrets and have passed ``network.check_url``.
+    """What was asked for.  ``urls`` may hold secrets and have passed ``pull_url``.
 
-    ``no_input_s``: without a frame for so long a live input is taken for dead.
+    ``persistent``: it is pulled again whenever it ends, however often it failed.  ``no_input_s``: without a frame for
+    so long a live input is taken for dead.
     """
 
     urls: tuple[str, ...] = field(repr=False)
     persistent: bool = False
     no_input_s: float = 3.0
     unused_s: float = 60.0
-    retry_count: int = 2
+    retry_count: float = 2
 
 
 class PullSource:
     """One stream that is pulled; ``run`` it in a task, cancel the task to stop.
 
     ``live`` is done once the stream is there, or fails with the PullError that no URL gave one.
+    ``wanted``: whether some push waits for the stream or has it; None: it is pulled whoever wants it.
     """
 
-    def __init__(self, registry: Registry, name: Name, settings: PullSettings, files_below: Path | None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        name: Name,
+        settings: PullSettings,
+        files_below: Path | None,
+        wanted: Callable[[], bool] | None = None,
+    ) -> None:
         self.live: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._registry = registry
         self._name = name
         self._settings = settings
         self._files_below = files_below
+        self._wanted = wanted
         self._log = Prefixed(_log, printable(f"pull {'/'.join(name)}"))
         self._close: Callable[[], object] | None = None
         self._told = ""
@@ -99,16 +113,26 @@ class PullSource:
         reasons: deque[str] = deque(maxlen=len(self._settings.urls))
         failures = 0  # in a row
         for url in itertools.cycle(self._settings.urls):
+            await self._until_wanted()
             begun_s = loop.time()
             try:
                 await self._connect(url)
                 return
+            except _Unused:
+                self._log.info("ends: no push has taken it for %g s", self._settings.unused_s)
+                if self._wanted is None:
+                    return
+                continue
             except EngineError as error:
                 reasons.append(printable(str(error)))
             failures = 1 if loop.time() - begun_s > HEALTHY_S else failures + 1
             if self._was_the_last(failures, reasons):
                 return
             await asyncio.sleep(self._pause_s(failures))
+
+    async def _until_wanted(self) -> None:
+        while self._wanted is not None and not self._wanted():  # noqa: ASYNC110 -- a look costs less than an event would
+            await asyncio.sleep(WANTED_LOOK_S)
 
     def _was_the_last(self, failures: int, reasons: Sequence[str]) -> bool:
         """Tell who must know of a failure; True when no other attempt follows."""
@@ -144,8 +168,6 @@ class PullSource:
             if not batch:
                 raise MediaError(f"{shown}: it holds no frame")
             await self._publish(url, reader, opened, batch)
-        except _Unused:
-            self._log.info("ends: no push has taken it for %g s", self._settings.unused_s)
         finally:
             reader.close()
 
@@ -153,7 +175,7 @@ class PullSource:
         settings, shown = self._settings, shown_url(url)
         source = Source(*self._registry.timeline(*self._name))
         source.set_tracks(opened.tracks)
-        use = _Use(source, math.inf if settings.persistent else settings.unused_s)
+        use = _Use(source, settings.unused_s)
         wait_s = patience_s(opened, settings.no_input_s)
 
         async def read() -> list[ClipFrame]:
@@ -167,6 +189,8 @@ class PullSource:
         try:
             if isinstance(opened, Playback):
                 await play(source, batch, read)
+                if opened.damaged:
+                    self._log.warning("left out %d damaged packets", opened.damaged)
                 if not settings.persistent:
                     self._log.info("it is over")
                     return
@@ -215,7 +239,7 @@ async def _in_time(awaited: Awaitable[_T], seconds: float, late: EngineError) ->
 
 
 class Pulls:
-    """All pulls and their tasks.  ``files_below``: the folder whose files may be pulled, None for none."""
+    """All pulls and their tasks.  ``files_below``: the folder whose files the API may pull, None for none."""
 
     def __init__(self, registry: Registry, files_below: Path | None = None) -> None:
         self.files_below = files_below
@@ -239,15 +263,24 @@ class Pulls:
         except Conflict:
             raise Conflict("Stream already exists") from None
         source = PullSource(self._registry, key, settings, self.files_below)
-        task = asyncio.create_task(source.run(), context=self._context)
-        self._tasks[key] = task
-        task.add_done_callback(partial(self._ended, key, held, source))
+        task = self._run(key, held, source)
         late = PullError(f"there is no stream after {START_DEADLINE_S:g} s")
         try:
             await _in_time(asyncio.shield(source.live), START_DEADLINE_S, late)
         except PullError:
             await _end(task)
             raise
+
+    def keep(self, name: Name, settings: PullSettings, wanted: Callable[[], bool] | None = None) -> None:
+        """Pull a stream of the configuration, whose files may lie anywhere; returns at once.
+
+        ``wanted``: as of PullSource.  :raises NotFound: no such app.  :raises Conflict: the name is taken.
+        """
+        held = ExitStack()
+        held.enter_context(self._registry.reserve(*name))
+        source = PullSource(self._registry, name, settings, ANYWHERE, wanted)
+        source.live.set_result(None)  # nobody waits for it, and it is not given up
+        self._run(name, held, source)
 
     async def stop(self, vhost: str, app: str, name: str) -> bool:
         """End a pull; its stream and its name are free on return.  False: no such pull."""
@@ -260,6 +293,12 @@ class Pulls:
     async def close(self) -> None:
         """End all of them."""
         await asyncio.gather(*(_end(task) for task in list(self._tasks.values())))
+
+    def _run(self, key: Name, held: ExitStack, source: PullSource) -> asyncio.Task[None]:
+        task = asyncio.create_task(source.run(), context=self._context)
+        self._tasks[key] = task
+        task.add_done_callback(partial(self._ended, key, held, source))
+        return task
 
     def _ended(self, key: Name, held: ExitStack, source: PullSource, task: asyncio.Task[None]) -> None:
         del self._tasks[key]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pushcast.api.openapi.push_schemas import PUSH, PUSH_ASKED, PUSH_NEEDS
 from pushcast.api.openapi.words import TIME, Schema, asked, closed, listed, number, ref, text, whole
-from pushcast.api.pulls import MAX_URLS
+from pushcast.pull_url import MAX_URLS
 
 _WORDS = {"type": ["string", "array"], "items": {"type": "string"}, "description": "A word or a list of words."}
 

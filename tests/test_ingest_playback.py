@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import subprocess
-import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,13 +12,10 @@ import pytest
 
 from pushcast import aac, nal, sps, videoconfig
 from pushcast.errors import MediaError
-from pushcast.ingest import file as file_ingest
 from pushcast.ingest.demux import CLOCK_HZ, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, Clip, ClipFrame
-from pushcast.ingest.file import FileSource, _Pace
+from pushcast.ingest.play import _Pace
 from pushcast.ingest.playback import REORDER_TICKS, Playback
 from pushcast.media import Codec
-from pushcast.source import Clock
-from pushcast.stream import Registry, Stream
 
 SECONDS = 2
 FRAME_TICKS = CLOCK_HZ // 25
@@ -296,122 +290,3 @@ def test_pace_is_absolute_and_gives_up_what_a_stall_lost() -> None:
     assert pace.wait_s(8 * CLOCK_HZ, 101.4) == pytest.approx(-0.4), "a short delay is caught up"
     assert pace.wait_s(9 * CLOCK_HZ, 105.0) == 0, "a long one moves every deadline after it"
     assert pace.wait_s(10 * CLOCK_HZ, 105.0) == pytest.approx(1.0)
-
-
-class Listener:
-    """Hears what the registry tells."""
-
-    def __init__(self) -> None:
-        self.started: asyncio.Queue[Stream] = asyncio.Queue()
-        self.ended: asyncio.Queue[Stream] = asyncio.Queue()
-
-    def stream_started(self, stream: Stream) -> None:
-        self.started.put_nowait(stream)
-
-    def stream_ended(self, stream: Stream) -> None:
-        self.ended.put_nowait(stream)
-
-
-@pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(logging.getLogger("pushcast"), "propagate", True)
-    caplog.set_level(logging.INFO)
-    return caplog
-
-
-def setup_registry() -> tuple[Registry, Listener]:
-    registry = Registry({"east": ["live"]}, Clock())
-    listener = Listener()
-    registry.subscribe(listener)
-    return registry, listener
-
-
-async def test_plays_in_real_time(clips: Path) -> None:
-    registry, listener = setup_registry()
-    url = f"file://{clips}/h264.ts?loop=1"
-    task = asyncio.create_task(FileSource(registry, "east", "live", "clip", url).run())
-    stream = await asyncio.wait_for(listener.started.get(), 5)
-    assert registry.get("east", "live", "clip") is stream
-    assert (stream.source_type, stream.source_url) == ("File", url)
-    assert [track.codec for track in stream.tracks] == [Codec.H264, Codec.AAC]
-    begun_dts = stream.source.clock.now()
-    with pytest.raises(asyncio.TimeoutError):
-        # Longer than a lap: the stream goes on.
-        await asyncio.wait_for(asyncio.shield(task), SECONDS + 0.5)
-    lag_s = (stream.source.clock.now() - stream.source.last_dts) / CLOCK_HZ
-    assert -0.3 < lag_s < 0.3, "the stream keeps up with the engine clock"
-    assert stream.source.last_dts > begun_dts + SECONDS * CLOCK_HZ
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await asyncio.wait_for(listener.ended.get(), 1) is stream
-    assert stream.source.ended
-    assert await _no_thread_left()
-
-
-async def _no_thread_left() -> bool:
-    """The worker threads end by themselves soon after the source."""
-    for _ in range(200):
-        if not any(thread.name.startswith("file-source") for thread in threading.enumerate()):
-            return True
-        await asyncio.sleep(0.01)
-    return False
-
-
-async def test_without_loop_it_ends_when_the_clip_is_over(clips: Path) -> None:
-    registry, listener = setup_registry()
-    begun = asyncio.get_running_loop().time()
-    await asyncio.wait_for(FileSource(registry, "east", "live", "once", f"file://{clips}/audio.ts").run(), 5)
-    assert asyncio.get_running_loop().time() - begun >= 0.95
-    assert listener.started.qsize() == listener.ended.qsize() == 1
-    assert registry.get("east", "live", "once") is None
-
-
-async def test_a_missing_file_is_told_once_and_played_when_it_comes(
-    clips: Path, tmp_path: Path, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_ingest, "FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr(file_ingest, "MAX_RETRY_S", 0.05)
-    registry, listener = setup_registry()
-    late = tmp_path / "late.mp4"
-    task = asyncio.create_task(FileSource(registry, "east", "live", "late", f"file://{late}?loop=1").run())
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(listener.started.get(), 0.4)
-    expected = f"source east/live/late: {late} cannot be opened: No such file or directory; trying again"
-    assert lines.messages == [expected]
-    late.symlink_to(clips / "h264.mp4")
-    await asyncio.wait_for(listener.started.get(), 5)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_a_name_that_is_live_is_not_taken(
-    clips: Path, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file_ingest, "FIRST_RETRY_S", 0.05)
-    registry, listener = setup_registry()
-    url = f"file://{clips}/h264.mp4?loop=1"
-    first = asyncio.create_task(FileSource(registry, "east", "live", "one", url).run())
-    stream = await asyncio.wait_for(listener.started.get(), 5)
-    second = asyncio.create_task(FileSource(registry, "east", "live", "one", url).run())
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(listener.started.get(), 0.4)
-    assert registry.get("east", "live", "one") is stream
-    assert "source east/live/one: stream east/live/one is already live; trying again" in lines.messages
-    first.cancel()
-    assert (await asyncio.wait_for(listener.started.get(), 5)).name == "one"
-    second.cancel()
-    await asyncio.wait({first, second}, timeout=2)
-
-
-async def test_cancelled_while_opening_leaves_nothing_behind(clips: Path) -> None:
-    registry, listener = setup_registry()
-    for _ in range(20):
-        task = asyncio.create_task(FileSource(registry, "east", "live", "x", f"file://{clips}/h264.mp4").run())
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert listener.started.empty()
-    assert await _no_thread_left()
