@@ -3,18 +3,20 @@
 
 .DELETE_ON_ERROR:
 .PHONY: demo test soak conformance lint bench bench-load bench-storm bench-peers bench-latency bench-control bench-ingest bench-intake bench-rtmps bench-broadcast bench-reliability bench-api \
-    bench-siege bench-restart bench-page instructions sanitize sanitize-threads build clean
+    bench-siege bench-restart bench-page instructions sanitize sanitize-threads fuzz build clean
 
 PYTHON := .venv/bin/python
 SECONDS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?=
 
 EXTENSIONS := $(sort $(basename $(notdir $(wildcard ext/pushcast/*.pyx))))
 EXT_SOURCES := $(wildcard ext/pushcast/*) setup.py
 # Tests of an extension carry its name; these run with the address sanitizer too.
-EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_sink.py tests/test_ingest_srt.py tests/test_ingest_mpegts.py)
+EXT_TESTS := $(wildcard $(EXTENSIONS:%=tests/test_%.py) tests/test_fuzz_corpus.py tests/test_sink.py tests/test_ingest_srt.py tests/test_ingest_mpegts.py)
 # These have several threads in them, and run with the thread sanitizer.
 THREAD_TESTS := tests/races $(patsubst %,tests/test_%.py,sender fanout intake srtconnector srttransport tls)
 
@@ -110,6 +112,10 @@ sanitize-threads: .stamp/sanitize-thread
 	cd build/sanitize-thread && PYTHONPATH=src tools/thread-sanitizer \
 	$(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider --capture=sys $(THREAD_TESTS)
 
+# Each parser of bytes from outside against libFuzzer, FUZZ_SECONDS each, JOBS at once; the corpora of tests/fuzz are renewed.
+fuzz: .stamp/sanitize-fuzz
+	PYTHONPATH=tests $(PYTHON) -m fuzz.campaign --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(FUZZ_TARGETS)
+
 build: .stamp/build
 
 .stamp/system-build: tools/system-packages tools/find-python
@@ -124,6 +130,10 @@ build: .stamp/build
 	tools/system-packages bench
 	@mkdir -p .stamp && touch $@ .stamp/system-build
 
+.stamp/system-fuzz: tools/system-packages tools/find-python
+	tools/system-packages fuzz
+	@mkdir -p .stamp && touch $@ .stamp/system-build
+
 # The project itself is installed as a link to src; MODULES=none leaves the extensions to the rule below.
 .stamp/venv: requirements.lock pyproject.toml | .stamp/system-build
 	test -x $(PYTHON) || "$$(tools/find-python)" -m venv .venv
@@ -136,11 +146,18 @@ build: .stamp/build
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock -r bench/page/requirements.lock
 	@touch $@
 
+# What drives the fuzzer: only for that, and not in requirements.lock.
+.stamp/atheris: .stamp/venv tests/fuzz/requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock -r tests/fuzz/requirements.lock
+	@touch $@
+
 .stamp/build: .stamp/venv $(EXT_SOURCES)
 	$(PYTHON) setup.py -q build_ext --inplace --parallel $(JOBS)
 	@touch $@
 
-.stamp/sanitize-address .stamp/sanitize-thread: .stamp/sanitize-%: .stamp/build .stamp/system-test $(EXT_SOURCES) \
+.stamp/sanitize-fuzz: .stamp/system-fuzz .stamp/atheris
+.stamp/sanitize-address .stamp/sanitize-thread: .stamp/system-test
+.stamp/sanitize-address .stamp/sanitize-thread .stamp/sanitize-fuzz: .stamp/sanitize-%: .stamp/build $(EXT_SOURCES) \
     $(shell find src tests tools -name '*.py' -o -name '*.pyi' -o -name suppressions.txt -o -name thread-sanitizer)
 	rm -rf build/sanitize-$*/tests
 	mkdir -p build/sanitize-$*

@@ -4,6 +4,7 @@ Switches, all environment variables:
   MODULES="ring mpegts"  build only these modules (a fast turn while working on one)
   DEBUG=1                invariant checks and no optimisation
   SANITIZE=address       (or thread, undefined) instrument the extensions
+  SANITIZE=fuzz          coverage for libFuzzer with the address sanitizer and traps at undefined behaviour; needs clang
 """
 
 import os
@@ -17,6 +18,9 @@ from setuptools import Extension, setup
 SOURCES = Path("ext/pushcast")
 DEBUG = os.environ.get("DEBUG", "0") == "1"
 SANITIZE = os.environ.get("SANITIZE", "")
+# Both are what whoever preloads them brings along: nothing is linked.
+FUZZ = ["-fsanitize=fuzzer-no-link,address"]
+TRAPS = ["-fsanitize=shift,bounds,integer-divide-by-zero", "-fsanitize-trap=shift,bounds,integer-divide-by-zero"]
 LIBRARIES = dict.fromkeys(("srt", "srtconnector", "srtlistener", "srttransport", "sinksrt"), ("srt",)) | dict.fromkeys(
     ("tls", "tlscontext"), ("openssl",)
 )
@@ -39,8 +43,9 @@ def extension(source: Path) -> Extension:
     compile_args += ["-fstack-protector-strong", "-fwrapv"]
     link_args: list[str] = []
     if SANITIZE:
-        compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]
-        link_args += [f"-fsanitize={SANITIZE}"]
+        checks = FUZZ + TRAPS if SANITIZE == "fuzz" else [f"-fsanitize={SANITIZE}"]
+        compile_args += [*checks, "-fno-omit-frame-pointer", "-O1"]
+        link_args += checks
     if SANITIZE == "thread":
         # It knows no fences.  They stand only around bytes of a ring that are used again: it is told so in ring.pyx.
         compile_args += ["-Wno-tsan"]
@@ -62,6 +67,9 @@ def modules() -> list[Extension]:
     sources = sorted(SOURCES.glob("*.pyx"))
     return [extension(source) for source in sources if not chosen or source.stem in chosen]
 
+
+if SANITIZE == "fuzz":
+    os.environ["CC"] = "clang"
 
 setup(
     ext_modules=cythonize(

@@ -218,6 +218,21 @@ def test_any_bytes(kind: str, data: bytes, cut: int) -> None:
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@given(rubbish=st.binary(max_size=60), cuts=st.lists(st.integers(1, 300), min_size=1, max_size=8))
+def test_any_portions_behind_any_rubbish_give_the_same(kind: str, rubbish: bytes, cuts: list[int]) -> None:
+    """The rubbish has none of the bytes that a header begins with, and none of the frames is lost to it."""
+    _, made, out, ticks, *_ = KINDS[kind]
+    data = bytes(byte for byte in rubbish if byte not in b"\xff\x0b\x56\x7f") + b"".join(map(made, range(6)))
+    source, parser = parsed(kind)
+    at = number = 0
+    while at < len(data):
+        size = cuts[number % len(cuts)]
+        parser.feed(data[at : at + size], None if number else 900_000)
+        at, number = at + size, number + 1
+    assert frames(source) == [(number * ticks, out(number)) for number in range(6)]
+
+
 @given(data=st.binary(max_size=60))
 def test_any_latm(data: bytes) -> None:
     try:
@@ -225,3 +240,12 @@ def test_any_latm(data: bytes) -> None:
     except MediaError:
         return
     assert begin + 8 * size <= 8 * len(data)
+
+
+def test_a_size_that_no_opus_packet_has_is_not_waited_for() -> None:
+    """A control header whose size goes on for ever would have all of it looked at again with each byte that comes."""
+    source, parser = parsed("Opus")
+    parser.feed(b"\x7f\xe0" + b"\xff" * 1500, 900_000)
+    assert parser.damaged == 1
+    parser.feed(opus(7))
+    assert [data for _, data in frames(source)] == [opus_packet(7)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from streams import ASC, AVCC
 
 from pushcast.chunk import ChunkReader, write_message
@@ -119,6 +121,8 @@ def test_late_tracks_are_counted_and_left_out() -> None:
         (AUDIO, b"\x95\x00mp4a\x03\xff", r"audio track 3 \(AAC\): AudioSpecificConfig"),
         (VIDEO, b"\x17\x00\x00\x00\x00\x01\x02", "avcC"),
         (VIDEO, b"\x17\x00\x00\x00\x00" + bytes(70000), "a decoder configuration record of 70000 bytes"),
+        (VIDEO, b"\x17\0\0\0\0\x01\x42\0\x1e\xff\xe0\0", r"video \(H264\): found a configuration without a sequence"),
+        (VIDEO, b"\x90hvc1\x01" + bytes(20) + b"\x03\0", r"video \(HEVC\): found a configuration without a sequence"),
         (AUDIO, b"\x1f\x00", r"audio: found FLV format 1, expected 10 \(AAC\), 2 \(MP3\) or a FourCC"),
         (AUDIO, b"\xaf\x00\xff", "AudioSpecificConfig"),
     ],
@@ -146,3 +150,30 @@ def test_what_carries_no_frame_is_passed_over(type: int, body: bytes) -> None:
     publisher.say(VIDEO, 0, AVC_CONFIG)
     publisher.say(type, 40, body)
     assert publisher.source.frame_count == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([VIDEO, AUDIO]), st.integers(0, (1 << 32) - 1), st.binary(max_size=60), st.booleans()
+        ),
+        max_size=20,
+    )
+)
+def test_any_messages_are_frames_or_refused(messages: list[tuple[int, int, bytes, bool]]) -> None:
+    """Behind a configuration; bodies are plain pictures and sound, or anything."""
+    publisher = Publisher()
+    publisher.say(VIDEO, 0, AVC_CONFIG)
+    publisher.say(AUDIO, 0, AAC_CONFIG)
+    said = 0
+    for type, ms, body, plain in messages:
+        head = (b"\x27\1\0\0\0" if type == VIDEO else b"\xaf\1") if plain else b""
+        try:
+            publisher.say(type, ms, head + body)
+        except MediaError:
+            break
+        said += len(body)
+    for kind in (0, 1):
+        times = [dts for track, dts, *_ in publisher.source.recent() if track == kind]
+        assert times == sorted(set(times))
+    assert publisher.source.byte_count <= said + len(AVC_CONFIG)

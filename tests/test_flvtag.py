@@ -100,3 +100,24 @@ def test_anything_is_taken_or_refused(video: bool, message: bytes) -> None:
     found = tags(video, message)
     if isinstance(found, list):
         assert all(each["body"] in message for each in found)
+
+
+_TRACKS = st.lists(
+    st.tuples(st.sampled_from([b"mp4a", b"Opus", b"fLaC"]), st.integers(0, 255), st.binary(max_size=80)), min_size=1
+)
+
+
+@given(_TRACKS, st.lists(st.integers(0, 999_999), max_size=3))
+def test_any_tracks_come_back(tracks: list[tuple[bytes, int, bytes]], nanos: list[int]) -> None:
+    """Many tracks of many codecs, behind as many ModEx as there are: the last one counts."""
+    message = b"\x97" if nanos else b"\x95"
+    for number, each in enumerate(nanos, 1):
+        message += b"\x02" + each.to_bytes(3, "big") + (b"\x07" if number < len(nanos) else b"\x05")
+    message += b"\x21"
+    for fourcc, track_id, body in tracks:
+        message += fourcc + bytes((track_id,)) + len(body).to_bytes(3, "big") + body
+    expected = [
+        tag(fourcc, FRAME, body, track_id=track_id, nanos=nanos[-1] if nanos else 0)
+        for fourcc, track_id, body in tracks
+    ]
+    assert tags(False, message) == expected

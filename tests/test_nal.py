@@ -119,3 +119,10 @@ def test_split_annexb_is_the_inverse_of_joining(units: list[bytes]) -> None:
     # No NAL unit begins with a zero byte: it would belong to the start code.
     units = [b"\x41" + unit for unit in units]
     assert nal.split_annexb(b"".join(b"\0\0\1" + unit for unit in units)) == units
+
+
+@given(st.lists(st.binary(min_size=1, max_size=255), max_size=8), st.sampled_from([1, 2, 4]))
+def test_any_units_come_back_from_any_lengths(units: list[bytes], size: int) -> None:
+    data = b"".join(len(unit).to_bytes(size, "big") + unit for unit in units)
+    assert nal.split_lengths(data, size) == units
+    assert len(nal.lengths_to_annexb(data, size)) == len(data) + (4 - size) * len(units)

@@ -6,10 +6,12 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from streams import AUDIO, AVCC, CONFIG, DISCONTINUITY, KEY, VIDEO, av_frames
 
 from pushcast.errors import LocalProtocolError, MediaError
-from pushcast.media import Container, FeedKey, Track
+from pushcast.media import Codec, Container, FeedKey, Track
 from pushcast.source import Clock, Source
 
 RTMP_BOTH = FeedKey(Container.RTMP, (0, 1))
@@ -216,3 +218,30 @@ def test_frames_of_unknown_tracks_are_passed_over() -> None:
 def test_track_lists_are_checked(tracks: tuple[Track, ...], sentence: str) -> None:
     with pytest.raises(MediaError, match=sentence):
         source(tracks=tracks)
+
+
+def test_a_track_that_became_another_leaves_no_frames_behind() -> None:
+    """A transport stream may get another PMT before it is announced."""
+    made = source()
+    made.push(0, 0, 0, KEY, b"\0\0\0\2\x65\x88")
+    made.push(1, 0, 0, KEY, b"sound")
+    made.set_tracks([replace(VIDEO, width=320), AUDIO])
+    assert len(made.recent()) == 2, "the same codecs are the same tracks"
+    made.set_tracks([AUDIO, replace(VIDEO, codec=Codec.HEVC)])
+    assert made.recent() == []
+    made.push(1, 3600, 3600, KEY, b"sound")
+    made.set_tracks([replace(VIDEO, codec=Codec.HEVC)])
+    assert made.recent() == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(-(1 << 40), 1 << 40), st.integers(-90_000, 90_000)), max_size=30)
+)
+def test_any_times_come_out_growing(times: list[tuple[int, int, int]]) -> None:
+    made = source()
+    for track, dts, composition in times:
+        made.push(track, dts, dts + composition, KEY, b"\0\0\0\2\x65\x88")
+    for track in (0, 1):
+        seen = [(dts, pts) for number, dts, pts, _, _ in made.recent() if number == track]
+        assert all(before[0] < after[0] for before, after in itertools.pairwise(seen))
+        assert all(dts <= pts for dts, pts in seen)

@@ -368,3 +368,29 @@ def test_damage_anywhere_is_survived(data: st.DataObject) -> None:
         return
     dts = [each[0] for each in frames_of(taken, 0)]
     assert dts == sorted(dts)
+
+
+@given(
+    st.lists(st.tuples(st.binary(min_size=1, max_size=700), st.booleans()), min_size=1, max_size=12),
+    st.integers(1, 600),
+)
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_any_pes_packets_come_back(contents: list[tuple[bytes, bool]], step: int) -> None:
+    """Data of any sizes, with a PES_packet_length and without."""
+    body = (
+        (0xE000 | build_ts.VIDEO).to_bytes(2)
+        + b"\xf0\0\x06"
+        + (0xE000 | build_ts.VIDEO).to_bytes(2)
+        + b"\xf0\x06\x05\x04KLVA"
+    )
+    m = Muxer()
+    m.table("pat", 0, PAT, pat())
+    m.table("pmt", 0, PMT, build_ts.section(2, 5, body))
+    for number, (content, declared) in enumerate(contents):
+        at = START + 3600 * number
+        m.add("data", number, build_ts.VIDEO, pes(0xBD, at, at, content, declared=declared))
+    taken = receive(join(m.packets), step)
+    assert frames_of(taken, 0) == [
+        (3600 * number, 3600 * number, content) for number, (content, _) in enumerate(contents)
+    ]
+    assert taken.damaged == 0

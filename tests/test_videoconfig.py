@@ -113,3 +113,31 @@ def test_every_truncation(name: str) -> None:
 @settings(deadline=None, max_examples=150)
 def test_damaged_and_random_bytes(name: str, data: st.DataObject) -> None:
     check_damage(*PARSERS[name], data)
+
+
+def _units(*kinds: int) -> st.SearchStrategy[list[list[bytes]]]:
+    """One or two units of each of these first bytes; the second byte is no profile that has more to say."""
+    return st.tuples(
+        *(
+            st.lists(
+                st.binary(min_size=3, max_size=90).map(lambda tail, kind=kind: bytes((kind, 66)) + tail),
+                min_size=1,
+                max_size=3,
+            )
+            for kind in kinds
+        )
+    ).map(list)
+
+
+@given(sets=_units(0x67, 0x68), tail=st.binary(max_size=20))
+def test_any_avc_sets_come_back_whatever_follows(sets: list[list[bytes]], tail: bytes) -> None:
+    record = videoconfig.build_avcc(*sets)
+    found = videoconfig.parse_avcc(record + tail)
+    assert [found.sps, found.pps] == sets
+
+
+@given(sets=_units(0x40, 0x44), tail=st.binary(max_size=20))
+def test_any_hevc_sets_come_back_whatever_follows(sets: list[list[bytes]], tail: bytes) -> None:
+    vps, pps = sets
+    found = videoconfig.parse_hvcc(videoconfig.build_hvcc(vps, [HEVC_SPS], pps) + tail)
+    assert (found.vps, found.sps, found.pps) == (vps, [HEVC_SPS], pps)

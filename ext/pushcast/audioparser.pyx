@@ -346,9 +346,12 @@ cdef class OpusParser(AudioParser):
             return LOOK_MORE
         if data[0] != 0x7F or data[1] & 0xE0 != 0xE0:
             return LOOK_WRONG
+        # Bounded, as the same bytes are looked at again whenever more come.
         while at < size and data[at] == 255:
             payload += 255
             at += 1
+            if payload > HELD_MOST:
+                return LOOK_WRONG
         if at == size:
             return LOOK_MORE
         payload += data[at]

@@ -38,6 +38,13 @@ RING_BYTES = 1 << 30
 RING_START_BYTES = 1 << 20
 RING_SPANS = 1 << 18
 
+# Of the GOP cache.
+cdef enum:
+    CACHE_BYTES = 64 << 20
+    CACHE_START_BYTES = 1 << 20
+    CACHE_SPANS = 8192
+    CACHE_MS = 2000
+
 cdef int64_t MILLISECOND = 90
 cdef int64_t BACKWARD_JUMP = 3 * 90000     # interleaving of honest inputs stays well below
 cdef int64_t FORWARD_JUMP = 10 * 90000
@@ -110,18 +117,20 @@ cdef class Source:
         self.clock = clock
         self.floor_dts = floor_dts
         self.newest_dts = INT64_MIN
-        self.key_dts = INT64_MIN
         self.tracks = ()
         self.feeds = {}
         self.writers = []
         mutex_init(&self.mutex)
-        self.frames = Ring(64 << 20, 1 << 20, 8192, 2000)
+        self._forget()
 
     def __dealloc__(self):
         pthread_mutex_destroy(&self.mutex)
 
     def set_tracks(self, tracks):
-        """Say which tracks this source has: once, or again with more tracks before the first feed.  MediaError beyond 32."""
+        """Say which tracks this source has: once, or again with more tracks before the first feed.  MediaError beyond 32.
+
+        When one of them is another than before, or gone, what is cached is of a stream that nobody will see.
+        """
         tracks = tuple(tracks)
         if len(tracks) > MAX_TRACKS:
             raise MediaError(f"{len(tracks)} tracks: at most {MAX_TRACKS} are supported")
@@ -130,6 +139,9 @@ cdef class Source:
         videos = [track for track in tracks if track.kind is Kind.VIDEO]
         self._lock()
         try:
+            codecs = {track.id: track.codec for track in tracks}
+            if any([codecs.get(track.id) is not track.codec for track in self.tracks]):
+                self._forget()
             known = {self.clocks[index].id: self.clocks[index].last_dts for index in range(self.track_count)}
             for index, track in enumerate(tracks):
                 self.clocks[index].id = track.id
@@ -300,6 +312,11 @@ cdef class Source:
             memcpy(room + 12, frame.data, frame.size)
         self.frames.commit(0, <uint32_t>(frame.size + 12), frame.dts, flags, frame.track)
         return 0
+
+    def _forget(self):
+        """An empty GOP cache."""
+        self.frames = Ring(CACHE_BYTES, CACHE_START_BYTES, CACHE_SPANS, CACHE_MS)
+        self.key_dts = INT64_MIN
 
     def _replace(self, uint32_t track_id, member, bytes value):
         self.tracks = tuple(replace(track, **{member: value}) if track.id == track_id else track for track in self.tracks)

@@ -33,9 +33,9 @@ def described(codec: Codec, config: bytes, frame: bytes) -> tuple[bytes, Facts]:
     """
     match codec:
         case Codec.H264:
-            return config, sps.picture_facts(codec, videoconfig.parse_avcc(config).sps[0])
+            return config, _picture(codec, videoconfig.parse_avcc(config).sps)
         case Codec.HEVC:
-            return config, sps.picture_facts(codec, videoconfig.parse_hvcc(config).sps[0])
+            return config, _picture(codec, videoconfig.parse_hvcc(config).sps)
         case Codec.AV1 | Codec.VP9:
             if len(config) < 4:
                 raise MediaError(f"found a configuration of {len(config)} bytes, expected av1C or vpcC")
@@ -52,6 +52,13 @@ def described(codec: Codec, config: bytes, frame: bytes) -> tuple[bytes, Facts]:
             return _flac(config)
         case _:
             return b"", audioparser.audio_facts(codec, frame)
+
+
+def _picture(codec: Codec, sets: list[bytes]) -> Facts:
+    """By the first sequence parameter set of a record, which may have none: ISO 14496-15 5.3.3.1.2."""
+    if not sets:
+        raise MediaError("found a configuration without a sequence parameter set, expected at least one")
+    return sps.picture_facts(codec, sets[0])
 
 
 def _flac(config: bytes) -> tuple[bytes, Facts]:
