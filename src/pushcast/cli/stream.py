@@ -46,7 +46,7 @@ def list_(session: Session) -> None:
 @click.argument("name", shell_complete=complete_stream_names)
 @client_options
 def show(session: Session, name: str) -> None:
-    """One stream: where it comes from, and its tracks."""
+    """One stream: where it comes from, its tracks, and its output streams where these are others."""
     found = session.read("streams", name)
     if session.as_json:
         say_json(found)
@@ -62,6 +62,15 @@ def show(session: Session, name: str) -> None:
     say_fields([(title, value) for title, value in described if value])
     say("")
     say_table(TRACKS, [_row(track) for track in objects(source.get("tracks"))])
+    for output in objects(members(found).get("outputs")):
+        if (output.get("name"), _names(output)) != (members(found).get("name"), _names(source)):
+            say("")
+            say(f"output {text(output.get('name'))}")
+            say_table(TRACKS, [_row(track) for track in objects(output.get("tracks"))])
+
+
+def _names(stream: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    return [(track.get("id"), track.get("name")) for track in objects(stream.get("tracks"))]
 
 
 def _row(track: Mapping[str, Any]) -> list[str]:
