@@ -16,7 +16,7 @@ def track(number: int, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("outputs", "shown"),
     [
-        ([{"name": "cam", "tracks": [track(256, "Video")]}], []),
+        ([{"name": "cam", "tracks": [track(256, "Video"), {"id": 257, "name": "Audio"}]}], []),
         ([{"name": "cam", "tracks": [track(0, "Video")]}], ["output cam", "0 Video"]),
         (
             [{"name": "cam_hd", "tracks": [track(0, "fhd")]}, {"name": "cam_x", "tracks": []}],
@@ -25,12 +25,15 @@ def track(number: int, name: str) -> dict[str, Any]:
     ],
 )
 def test_show(variables: dict[str, str], api: ApiServer, outputs: list[dict[str, Any]], shown: list[str]) -> None:
-    source = {"sourceType": "Srt", "sourceUrl": "srt://192.0.2.7:4000/app/cam", "tracks": [track(256, "Video")]}
+    audio = {"codec": "AAC", "samplerate": 48000, "channel": 2, "bitrate": 64_000, "language": "deu"}
+    tracks = [track(256, "Video"), {"id": 257, "name": "Audio", "type": "Audio", "audio": audio}]
+    source = {"sourceType": "Srt", "sourceUrl": "srt://192.0.2.7:4000/app/cam", "tracks": tracks}
     api.on(f"{APP}/streams/cam", {"name": "cam", "input": source, "outputs": outputs})
     answer = pushcast(variables, "stream", "show", "cam")
     assert (answer.returncode, answer.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in answer.stdout.splitlines()]
     assert "256 Video Video H264 640x360 25 fps 800 kbit/s" in lines
+    assert "257 Audio Audio AAC 48000 Hz 2 ch deu 64 kbit/s" in lines
     found = [line for line in lines if line.startswith(("output", "0 "))]
     assert [line.split(" Video H264")[0] for line in found][: len(shown)] == shown
     assert len([line for line in found if line.startswith("output")]) == (len(outputs) if shown else 0)

@@ -87,7 +87,7 @@ def _row(track: Mapping[str, Any]) -> list[str]:
 
 
 def _format(video: Mapping[str, Any], audio: Mapping[str, Any]) -> str:
-    """``1920x1080 25 fps`` or ``48000 Hz 2 ch``, as far as it is known."""
+    """``1920x1080 25 fps`` or ``48000 Hz 2 ch deu``, as far as it is known."""
     parts = []
     if video.get("width") and video.get("height"):
         parts.append(f"{video['width']}x{video['height']}")
@@ -97,4 +97,6 @@ def _format(video: Mapping[str, Any], audio: Mapping[str, Any]) -> str:
         parts.append(f"{audio['samplerate']} Hz")
     if audio.get("channel"):
         parts.append(f"{audio['channel']} ch")
+    if audio.get("language"):
+        parts.append(text(audio["language"]))
     return " ".join(parts) or NOTHING
