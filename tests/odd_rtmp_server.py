@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pushcast.chunk import ChunkReader, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
+from pushcast.message import Message
 from pushcast.rtmp import messages
 from pushcast.rtmp.messages import Command, Limit, Type
 from pushcast.verify import RtmpChecker

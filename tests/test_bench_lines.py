@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from live import IDR, SLICE, TRACKS
 
-from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.media import Kind
+from pushcast.message import MediaSink, Message
 from pushcast.rtmp.client import CHUNK_SIZE
 
 ROOT = Path(__file__).resolve().parents[1]

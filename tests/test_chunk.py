@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.errors import LocalProtocolError, RemoteProtocolError
+from pushcast.message import MediaSink, Message
 
 CORPUS = Path(__file__).parent / "corpus" / "rtmp"
 BODY = bytes(range(3, 253)) * 2  # 500 bytes, four chunks of the default size

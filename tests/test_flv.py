@@ -16,11 +16,12 @@ from streams import ASC, AUDIO, AVCC, CONFIG, VIDEO, TestFrame, av_frames
 from ts_frames import ac3_frame, eac3_frame, mp3_frame, splice_insert
 
 from pushcast import videoconfig
-from pushcast.chunk import ChunkReader, Message
+from pushcast.chunk import ChunkReader
 from pushcast.errors import MediaError
 from pushcast.flv import RtmpMuxer
 from pushcast.flvinput import FlvInput
 from pushcast.media import Codec, Enhanced, Kind, Track
+from pushcast.message import Message
 from pushcast.opus import opus_head
 from pushcast.ring import Ring
 from pushcast.rtmp import amf0

@@ -22,7 +22,7 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 # From the bottom up.
 EXTENSION_LAYERS = [
     ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "splice"],
-    ["psisection", "tscheck", "flvtag"],
+    ["psisection", "tscheck", "flvtag", "message"],
     [
         "nal",
         "aac",

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 import pytest
 from serving import until
 
-from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.intake import Intake
 from pushcast.mediasocket import MediaSocket
+from pushcast.message import MediaSink, Message
 
 AUDIO, COMMAND = 8, 20
 DEADLINE_S = 10.0

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.errors import RemoteProtocolError
 from pushcast.mediasocket import MediaSocket
+from pushcast.message import MediaSink, Message
 
 AUDIO, DATA, COMMAND = 8, 18, 20
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.errors import LocalProtocolError, ProtocolError, Rejected, RemoteProtocolError
+from pushcast.message import MediaSink, Message
 from pushcast.rtmp import events, messages
 from pushcast.rtmp.amf0 import EcmaArray, encode
 from pushcast.rtmp.client import ClientConnection

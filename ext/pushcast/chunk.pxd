@@ -1,6 +1,7 @@
 """RTMP chunks (RTMP 1.0, 5.3): header writers for muxers, and the reader that puts messages together.  Theory in chunk.pyx."""
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from pushcast.message cimport MediaSink
 from pushcast.wire cimport put_u8, put_u24, put_u32, put_u32le
 
 cdef enum:
@@ -49,20 +50,6 @@ cdef inline uint8_t* put_fmt3(uint8_t* p, uint32_t csid, uint32_t timestamp_or_d
     """Continuation chunk; at most 7 bytes.  The time is the one that the message's fmt 0 or fmt 1 header carried."""
     p = put_basic(p, 3, csid)
     return put_u32(p, timestamp_or_delta) if timestamp_or_delta >= TIME_EXTENDED else p
-
-
-cdef class MediaSink:
-    # Takes one whole message of type 8 (audio) or 9 (video).  data is borrowed: valid during the call only.
-    # The base hands it to the Python method take(); a sink in C overrides message.
-    cdef int message(self, uint32_t type, uint32_t message_stream_id, uint32_t timestamp_ms, const uint8_t* data,
-                     size_t size) except -1
-
-
-cdef class Message:
-    cdef readonly uint32_t type
-    cdef readonly uint32_t message_stream_id
-    cdef readonly uint32_t timestamp_ms
-    cdef readonly bytes payload
 
 
 ctypedef struct chunk_stream_t:

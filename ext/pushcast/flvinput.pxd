@@ -2,8 +2,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from pushcast.chunk cimport MediaSink
 from pushcast.flvtag cimport flv_tag_t
+from pushcast.message cimport MediaSink
 from pushcast.source cimport Source
 
 cdef enum:

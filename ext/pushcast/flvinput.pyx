@@ -6,11 +6,11 @@ means it to be seen.
 """
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t
 
-from pushcast.chunk cimport MediaSink
 from pushcast.flvtag cimport (
     AVC1, MP4A, TAG_CODED_FRAMES, TAG_METADATA, TAG_SEQUENCE_START, begin_tags, flv_cursor_t, flv_tag_t, next_tag,
 )
 from pushcast.frame cimport FRAME_CONFIG, FRAME_DATA, FRAME_KEY, FRAME_METADATA, Frame
+from pushcast.message cimport MediaSink
 from pushcast.source cimport Source
 from pushcast.wire cimport get_u24
 

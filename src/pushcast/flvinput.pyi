@@ -1,8 +1,8 @@
 from collections.abc import Mapping
 from typing import final
 
-from pushcast.chunk import MediaSink
 from pushcast.media import Track
+from pushcast.message import MediaSink
 from pushcast.source import Source
 
 @final

@@ -1,7 +1,8 @@
 from collections.abc import Callable
 from typing import final
 
-from pushcast.chunk import ChunkReader, Message
+from pushcast.chunk import ChunkReader
+from pushcast.message import Message
 
 class ReadySocket:
     """What an Intake reads.  ``fd`` is owned from here on; ``end(error)``: nothing more comes."""

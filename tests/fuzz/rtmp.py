@@ -11,10 +11,11 @@ from contextlib import suppress
 
 from fuzz.exact import Fields, exact, portions
 from fuzz.receiver import Receiver, new_source
-from pushcast.chunk import ChunkReader, MediaSink, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.errors import MediaError, RemoteProtocolError
 from pushcast.flvinput import FlvInput
 from pushcast.flvtag import tags
+from pushcast.message import MediaSink, Message
 from pushcast.rtmp import amf0 as amf
 
 SET_CHUNK_SIZE, ABORT, AUDIO, VIDEO, DATA, AGGREGATE = 1, 2, 8, 9, 18, 22

@@ -20,13 +20,14 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
-from pushcast.chunk import ChunkReader, Message
+from pushcast.chunk import ChunkReader
 from pushcast.errors import Conflict, EngineError, NotFound
 from pushcast.flvinput import FlvInput
 from pushcast.ingest.publication import MAX_NAME_CHARS, Publication, is_stream_name, vhost_named
 from pushcast.intake import Intake
 from pushcast.log import Prefixed, endpoint, logger, printable
 from pushcast.mediasocket import MediaSocket
+from pushcast.message import Message
 from pushcast.rtmp.events import Accept, Connect, Data, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
 from pushcast.rtmp.server import ServerConnection
 from pushcast.stream import Registry

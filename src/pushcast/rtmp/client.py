@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import quote, unquote
 
-from pushcast.chunk import ChunkReader, Message
+from pushcast.chunk import ChunkReader
 from pushcast.errors import LocalProtocolError, Rejected
+from pushcast.message import Message
 from pushcast.rtmp import amf0, messages
 from pushcast.rtmp.connection import CLIENT_TRANSITIONS, Connection, State
 from pushcast.rtmp.enhanced import RECONNECTS, capabilities

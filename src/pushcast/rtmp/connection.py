@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
-from pushcast.chunk import ChunkReader, Message, write_message
+from pushcast.chunk import ChunkReader, write_message
 from pushcast.errors import EngineError, LocalProtocolError, RemoteProtocolError
+from pushcast.message import Message
 from pushcast.rtmp import messages
 from pushcast.rtmp.events import (
     Accept,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pushcast.chunk import Message
+from pushcast.message import Message
 from pushcast.rtmp import amf0
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pushcast.chunk import ChunkReader, Message
+from pushcast.chunk import ChunkReader
 from pushcast.errors import LocalProtocolError, RemoteProtocolError
+from pushcast.message import Message
 from pushcast.rtmp import amf0, messages
 from pushcast.rtmp.connection import SERVER_TRANSITIONS, Connection, State
 from pushcast.rtmp.enhanced import capabilities
