@@ -13,6 +13,7 @@ from live import LiveStream, until, within
 
 from pushcast.api.pulls import create_stream, delete_stream, read_pull
 from pushcast.errors import Conflict, InvalidRequest, NotFound
+from pushcast.ingest.gate import Gate
 from pushcast.ingest.pull import Pulls, PullSettings
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.source import Clock
@@ -116,7 +117,7 @@ async def test_a_configured_source_is_ended_for_good(registry: Registry, clip: P
 
 async def test_a_publisher_is_disconnected(registry: Registry, clip: Path) -> None:
     pulls = Pulls(registry)
-    ingest = RtmpIngest(registry, "127.0.0.1", 0)
+    ingest = RtmpIngest(registry, Gate(registry, {}), "127.0.0.1", 0)
     await ingest.start()
     url = f"rtmp://127.0.0.1:{ingest.port}/a/cam"
     command = ["ffmpeg", "-nostdin", "-v", "quiet", "-re", "-stream_loop", "-1", "-i", str(clip), "-c", "copy"]

@@ -223,8 +223,8 @@ PUSH = "vhosts[0].apps[0].pushes[0]"
         ('[[vhosts]]\nname = "a/b"', f'FILE: vhosts[0].name: found "a/b", {NAME}'),
         (
             '[[vhosts]]\nname = "a"\napps = [7]',
-            "FILE: vhosts[0].apps[0]: found a single value (not shown), allowed: a table with name, stream_map, "
-            "pushes, output_profiles",
+            "FILE: vhosts[0].apps[0]: found a single value (not shown), allowed: a table with name, publish, "
+            "stream_map, pushes, output_profiles",
         ),
         (
             '[[vhosts]]\nname = "a"\napps = []',

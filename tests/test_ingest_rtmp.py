@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,34 +12,31 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live import until
-from streams import ASC, AVCC, picture
+from rtmp_publishers import AUDIO_HEADER, VIDEO_HEADER, Publisher, ffmpeg_publishes, live, reasons
 
 from pushcast.chunk import write_message
 from pushcast.errors import ProtocolError, Rejected
-from pushcast.ingest import rtmp
+from pushcast.ingest import rtmp, rtmp_publisher
+from pushcast.ingest.gate import Gate
 from pushcast.ingest.rtmp import RtmpIngest
 from pushcast.media import Codec
 from pushcast.rtmp import connection
 from pushcast.rtmp.amf0 import EcmaArray, encode
-from pushcast.rtmp.client import CHUNK_SIZE, ClientConnection
+from pushcast.rtmp.client import CHUNK_SIZE
 from pushcast.rtmp.events import (
     Connect,
     Connected,
-    Event,
     HandshakeDone,
     Hello,
     Prepare,
     Publish,
-    Started,
     StreamCreated,
     Unpublish,
 )
 from pushcast.source import Clock
-from pushcast.stream import Registry, Stream
+from pushcast.stream import Registry
 
 VHOSTS = {"first": ("one", "two"), "127.0.0.1": ("one",), "Cams.Example": ("one",)}
-VIDEO_HEADER = b"\x17\0\0\0\0" + AVCC
-AUDIO_HEADER = b"\xaf\0" + ASC
 
 
 @pytest.fixture
@@ -51,7 +47,7 @@ def registry() -> Registry:
 @pytest_asyncio.fixture
 async def ingest(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RtmpIngest]:
     monkeypatch.setattr(rtmp, "SWEEP_S", 0.02)
-    made = RtmpIngest(registry, "127.0.0.1", 0)
+    made = RtmpIngest(registry, Gate(registry, {}), "127.0.0.1", 0)
     await made.start()
     yield made
     await made.close()
@@ -62,89 +58,6 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     logging.getLogger("pushcast").propagate = True
     caplog.set_level("INFO", logger="pushcast")
     return caplog
-
-
-def reasons(log: pytest.LogCaptureFixture) -> list[str]:
-    """The lines with which connections ended."""
-    return [text.partition("ended: ")[2] for text in log.messages if ": ended: " in text]
-
-
-class Publisher:
-    """A publisher of our own, so that the test has each byte in hand."""
-
-    def __init__(self, port: int, size: int = 1 << 20, receive_buffer_bytes: int = 0) -> None:
-        self.receive_buffer_bytes = receive_buffer_bytes
-        self.port = port
-        self.size = size
-        self.connection = ClientConnection(3)
-
-    async def publish(self, name: str, app: str = "one", host: str = "first") -> Publisher:
-        sock = socket.socket()
-        if self.receive_buffer_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
-        self.reader, self.writer = await asyncio.open_connection(sock=sock)
-        await self.ask(Hello(), HandshakeDone)
-        await self.ask(Connect(app, f"rtmp://{host}/{app}"), Connected)
-        created = await self.ask(Prepare(name), StreamCreated)
-        assert isinstance(created, StreamCreated)
-        await self.ask(Publish(name, created.message_stream_id), Started)
-        return self
-
-    async def ask(self, event: Event, wanted: type[Event]) -> Event:
-        await self.write(self.connection.send(event))
-        async with asyncio.timeout(5):
-            while True:
-                while (answer := self.connection.next_event()) is not None:
-                    if isinstance(answer, wanted):
-                        return answer
-                data = await self.reader.read(65536)
-                assert data, f"the server closed instead of {wanted.__name__}"
-                self.connection.receive_data(data)
-
-    async def write(self, data: bytes) -> None:
-        for start in range(0, len(data), self.size):
-            self.writer.write(data[start : start + self.size])
-            await self.writer.drain()
-
-    async def media(self, type: int, time_ms: int, payload: bytes) -> None:
-        await self.write(write_message(type, type, 1, time_ms, payload, CHUNK_SIZE))
-
-    async def headers(self) -> None:
-        metadata = encode("@setDataFrame", "onMetaData", EcmaArray(width=640.0, audiocodecid=10.0))
-        await self.media(18, 0, metadata)
-        await self.media(9, 0, VIDEO_HEADER)
-        await self.media(8, 0, AUDIO_HEADER)
-        await self.media(8, 0, b"\xaf\1\x21")  # with the first frame all tracks are there
-
-    async def picture(self, number: int, size: int = 900) -> None:
-        key = number == 0
-        await self.media(9, number * 40, (b"\x17" if key else b"\x27") + b"\1\0\0\0" + picture(number, size, key))
-
-    async def closed(self) -> bytes:
-        """What the server still said until it closed."""
-        rest = b""
-        with contextlib.suppress(ConnectionError):
-            rest = await asyncio.wait_for(self.reader.read(-1), 5)
-        self.writer.close()
-        return rest
-
-
-async def live(registry: Registry, vhost: str, app: str, name: str) -> Stream:
-    await until(lambda: registry.get(vhost, app, name))
-    stream = registry.get(vhost, app, name)
-    assert stream is not None
-    return stream
-
-
-async def ffmpeg_publishes(url: str, seconds: float) -> asyncio.subprocess.Process:
-    command = (
-        f"-v error -re -f lavfi -i testsrc2=s=320x180:r=25 -f lavfi -i sine=r=44100 -t {seconds} -g 25 -c:v libx264"
-    )
-    return await asyncio.create_subprocess_exec(
-        "ffmpeg", *command.split(), "-preset", "ultrafast", "-c:a", "aac", "-f", "flv", url, stderr=-1
-    )
 
 
 async def test_ffmpeg_publishes_and_returns(
@@ -343,17 +256,17 @@ async def test_hostile_bytes_cost_their_own_connection_and_one_line(
 async def test_deadlines(
     ingest: RtmpIngest, registry: Registry, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rtmp, "PUBLISH_DEADLINE_S", 0.2)
+    monkeypatch.setattr(rtmp_publisher, "PUBLISH_DEADLINE_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", ingest.port)
     assert await asyncio.wait_for(reader.read(-1), 5) == b""
     writer.close()
     publisher = await Publisher(ingest.port).publish("s")
-    monkeypatch.setattr(rtmp, "TRACKS_DEADLINE_S", 0.2)
+    monkeypatch.setattr(rtmp_publisher, "TRACKS_DEADLINE_S", 0.2)
     await publisher.closed()
     publisher = await Publisher(ingest.port).publish("s")
     await publisher.headers()
     await live(registry, "first", "one", "s")
-    monkeypatch.setattr(rtmp, "IDLE_DEADLINE_S", 0.2)
+    monkeypatch.setattr(rtmp_publisher, "IDLE_DEADLINE_S", 0.2)
     await publisher.closed()
     assert reasons(log) == [
         "expected publish within 0.2 s, got none",
@@ -384,7 +297,7 @@ async def test_strangers_are_limited_and_publishers_are_not_strangers(
 async def test_a_peer_that_does_not_read_its_answers_is_dropped(
     ingest: RtmpIngest, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rtmp, "MAX_UNREAD_BYTES", 2000)
+    monkeypatch.setattr(rtmp_publisher, "MAX_UNREAD_BYTES", 2000)
     monkeypatch.setattr(connection, "MAX_REPLY_BYTES", 1 << 30)
     publisher = await Publisher(ingest.port, receive_buffer_bytes=4096).publish("s")
     ping = write_message(2, 4, 0, 0, b"\0\6\1\2\3\4", CHUNK_SIZE) * 2000
@@ -400,7 +313,7 @@ async def test_a_peer_that_does_not_read_its_answers_is_dropped(
 
 
 async def test_closing_the_server_ends_streams(registry: Registry, log: pytest.LogCaptureFixture) -> None:
-    ingest = RtmpIngest(registry, "127.0.0.1", 0)
+    ingest = RtmpIngest(registry, Gate(registry, {}), "127.0.0.1", 0)
     await ingest.start()
     publisher = await Publisher(ingest.port).publish("s")
     await publisher.headers()
@@ -432,7 +345,7 @@ async def test_media_right_behind_publish_is_not_lost(ingest: RtmpIngest, regist
 def test_random_bytes_while_publishing_never_reach_further(tail: bytes) -> None:
     async def attack() -> None:
         registry = Registry(VHOSTS, Clock())
-        ingest = RtmpIngest(registry, "127.0.0.1", 0)
+        ingest = RtmpIngest(registry, Gate(registry, {}), "127.0.0.1", 0)
         await ingest.start()
         try:
             publisher = await Publisher(ingest.port).publish("s")

@@ -13,6 +13,7 @@ from ingest_world import World, transport_stream, until
 from srt_calls import call
 
 from pushcast.ingest import srt as srt_module
+from pushcast.ingest.gate import Gate
 from pushcast.ingest.srt import SrtIngest
 from pushcast.media import Codec
 from pushcast.srt import SrtCaller
@@ -26,7 +27,7 @@ SECRET = "an unusual passphrase"
 
 @asynccontextmanager
 async def ingest_of(world: World, **options: object) -> AsyncIterator[SrtIngest]:
-    ingest = SrtIngest(world.registry, "127.0.0.1", 0, **options)
+    ingest = SrtIngest(world.registry, Gate(world.registry, {}), "127.0.0.1", 0, **options)
     await ingest.start()
     try:
         yield ingest

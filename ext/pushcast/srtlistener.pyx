@@ -41,7 +41,7 @@ cdef uint8_t[RUN_BYTES] room     # used on the intake's thread alone
 
 
 class SrtRefusal(Exception):
-    """``decide`` raises it: ``code`` is libsrt's (1000 and above), the text is for the log."""
+    """``decide`` raises it: ``code`` is libsrt's (1000 and above), the text is for the log, "" for no line there."""
 
     def __init__(self, code, reason):
         super().__init__(reason)
@@ -58,7 +58,8 @@ cdef int on_handshake(void* opaque, SRTSOCKET socket, int version, const sockadd
         return 0
     except SrtRefusal as error:
         code = error.code
-        _log.info("publisher %s: refused: %s", f"{address[0]}:{address[1]}", printable(str(error)))
+        if str(error):
+            _log.info("publisher %s: refused: %s", f"{address[0]}:{address[1]}", printable(str(error)))
     except UnicodeDecodeError:
         code = 1400
         _log.info("publisher %s: refused: the stream id is not UTF-8", f"{address[0]}:{address[1]}")

@@ -17,10 +17,14 @@ from pushcast.config_types import (
     DestinationRules,
     Folder,
     Host,
+    HttpUrl,
     Language,
     LatencyMs,
     Level,
     LongToken,
+    MaxBitrateKbps,
+    MaxStreams,
+    MaxTracks,
     Name,
     NoInputS,
     Origins,
@@ -28,22 +32,27 @@ from pushcast.config_types import (
     Passphrase,
     PemFile,
     Port,
+    PublisherNetworks,
+    PublishKeys,
     RuleId,
     Scope,
     SecretWord,
     SourceUrl,
     SourceUrls,
+    SrtPassphrases,
     TcpTickMs,
     Texts,
     Threads,
     TickMs,
     Token,
+    TokenSecret,
     TrackIds,
     TrackIndex,
     TsListenUrl,
     UnusedS,
     VariantIndex,
     VariantName,
+    WebhookTimeoutMs,
     Word,
 )
 from pushcast.pull_url import ALLOWED_URL
@@ -162,10 +171,42 @@ class OutputProfile(_Section):
     ] = None
 
 
+class PublishWebhook(_Section):
+    """A control server that is asked about every publisher (ingest/webhook.py)."""
+
+    url: HttpUrl
+    secret: Token
+    timeout_ms: WebhookTimeoutMs = 3000
+
+
+class Publish(_Section):
+    """Who may publish into an app over RTMP and SRT, and what (admission.py); without any of it everybody may all.
+
+    ``deny`` beats ``allow``, an empty ``allow`` means all.  With ``keys`` or ``token_secret`` one of either must be
+    shown.  ``srt_passphrases``: the first name that fits counts, and beats that of ``[srt]``.
+    """
+
+    allow: PublisherNetworks = ()
+    deny: PublisherNetworks = ()
+    keys: PublishKeys = ()
+    token_secret: Annotated[
+        TokenSecret | None, Field(description="32 to 1024 characters, none of them a control character")
+    ] = None
+    srt_passphrases: SrtPassphrases = {}
+    duplicate: Annotated[Literal["reject", "replace"], Field(description='"reject" or "replace"'), REFERENCE] = "reject"
+    max_streams: Annotated[MaxStreams | None, Field(description="a whole number from 1 to 100000")] = None
+    max_tracks: Annotated[MaxTracks | None, Field(description="a whole number from 1 to 64")] = None
+    max_bitrate_kbps: Annotated[
+        MaxBitrateKbps | None, Field(description="a whole number of kbit/s from 1 to 10000000")
+    ] = None
+    webhook: PublishWebhook | None = None
+
+
 class App(_Section):
     """An application of a virtual host; ``stream_map`` names a file with more rules, OvenMediaEngine's XML."""
 
     name: Name
+    publish: Publish = Publish()
     stream_map: Annotated[AbsolutePath | None, Field(description="the absolute path of a file")] = None
     pushes: Annotated[tuple[PushRule, ...], Field(description="tables [[vhosts.apps.pushes]]"), LIST] = ()
     output_profiles: Annotated[

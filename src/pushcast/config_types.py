@@ -12,17 +12,19 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
 from pushcast.config_sentence import MAX_SHOWN
-from pushcast.destinations import ALLOWED_RULES, parse_rule
+from pushcast.destinations import ALLOWED_NETWORKS, ALLOWED_RULES, parse_rule, read_network
 from pushcast.listen_url import ALLOWED_URL as ALLOWED_LISTEN_URL
 from pushcast.listen_url import parse_listen_url
 from pushcast.log import redact
 from pushcast.pull_url import ALLOWED_URL, MAX_URLS, check_source_url
 
+MAX_PATTERN_CHARS = 255  # as long as the longest stream name
 MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistaken path (a clip, a device)
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -161,6 +163,50 @@ def _each(check: Callable[[str], object], resolve: Callable[[Any], Any] = _resol
     return BeforeValidator(look)
 
 
+def _secret(written: Any, pattern: re.Pattern[str], what: str) -> SecretStr:
+    """One of several secrets; what is wrong with it is said without it."""
+    text = _resolve(written.get_secret_value() if isinstance(written, SecretStr) else written)
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise _wrong(f"not all of it are {what}")
+    return SecretStr(text)
+
+
+def _secrets(pattern: re.Pattern[str], what: str) -> BeforeValidator:
+    """A list of secrets."""
+
+    def look(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise _wrong()
+        return [_secret(item, pattern, what) for item in value]
+
+    return BeforeValidator(look)
+
+
+def _secrets_by_name(pattern: re.Pattern[str], what: str) -> BeforeValidator:
+    """A table of secrets; its keys are patterns of stream names."""
+
+    def look(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _wrong()
+        if not all(isinstance(key, str) and 0 < len(key) <= MAX_PATTERN_CHARS for key in value):
+            raise _wrong(f"a stream name in it has not 1 to {MAX_PATTERN_CHARS} characters")
+        return {key: _secret(item, pattern, what) for key, item in value.items()}
+
+    return BeforeValidator(look)
+
+
+def _check_http_url(value: SecretStr) -> SecretStr:
+    """A URL to which requests are sent; it may hold a secret."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.get_secret_value().isprintable():
+        raise _wrong()
+    return value
+
+
 def _check_name(text: str) -> None:
     if not NAME_PATTERN.fullmatch(text):
         raise ValueError("it is no name")
@@ -216,6 +262,31 @@ LongToken = Annotated[
 # libsrt takes 10 to 79 bytes: SRT's API-socket-options, SRTO_PASSPHRASE.
 _PASSPHRASE = re.compile(r"[^\x00-\x1f\x7f]{10,79}")
 Passphrase = Annotated[SecretStr, _matching(_PASSPHRASE), REFERENCE]
+# A key stands in URLs and stream ids, where other characters would have to be percent-encoded (RFC 3986, 2.3), and an
+# SRT stream id holds no more than 512 characters.  Its length is what stands between it and who guesses.
+_PUBLISH_KEY = re.compile(r"[0-9A-Za-z._~-]{16,256}")
+PublishKeys = Annotated[
+    tuple[SecretStr, ...],
+    Field(description="a list of keys of 16 to 256 letters, digits and . _ ~ -"),
+    _secrets(_PUBLISH_KEY, "such keys"),
+    LIST,
+]
+# RFC 7518, 3.2: an HS256 key has at least as many bits as the hash.
+_TOKEN_SECRET = re.compile(r"[^\x00-\x1f\x7f]{32,1024}")
+TokenSecret = Annotated[SecretStr, _matching(_TOKEN_SECRET), REFERENCE]
+SrtPassphrases = Annotated[
+    dict[str, SecretStr],
+    Field(description='a table of stream names, with wildcards "cam*", and passphrases of 10 to 79 characters'),
+    _secrets_by_name(_PASSPHRASE, "passphrases"),
+]
+PublisherNetworks = Annotated[tuple[str, ...], Field(description=ALLOWED_NETWORKS), _each(read_network), LIST]
+HttpUrl = Annotated[
+    SecretStr, Field(description="an http:// or https:// URL"), AfterValidator(_check_http_url), REFERENCE
+]
+MaxStreams = Annotated[int, _number(1, 100_000), _NUMBER, REFERENCE]
+MaxTracks = Annotated[int, _number(1, 64), _NUMBER, REFERENCE]
+MaxBitrateKbps = Annotated[int, _number(1, 10_000_000, "a whole number of kbit/s"), _NUMBER, REFERENCE]
+WebhookTimeoutMs = Annotated[int, _number(100, 10_000, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 # 16 bits on the wire.
 LatencyMs = Annotated[int, _number(0, 65_535, "a whole number of milliseconds"), _NUMBER, REFERENCE]
 Scope = Annotated[tuple[str, ...], Field(min_length=1), _each(_check_name), LIST]

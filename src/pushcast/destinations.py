@@ -29,6 +29,8 @@ ALLOWED_RULES = (
     "IPv6 with a port in brackets"
 )
 
+ALLOWED_NETWORKS = "a list of networks (10.0.0.0/8) and addresses"
+
 # Cloud providers answer there, to whoever asks from this host, with the host's credentials.  Nobody receives a stream
 # there, so there is no reason to open them and no key that does.
 METADATA = (
@@ -80,7 +82,7 @@ def parse_rule(text: str) -> Rule:
     what, ports = _split(text)
     low, high = _read_ports(ports)
     if ":" in what or "/" in what or _ENDS_IN_NUMBER.fullmatch(what):
-        return Rule(text, _read_network(what), "", low, high)
+        return Rule(text, read_network(what), "", low, high)
     wildcard = what.startswith("*.")
     name = _as_asked(what[2:] if wildcard else what)
     if not _NAME.fullmatch(name):
@@ -148,7 +150,8 @@ def _read_ports(text: str) -> tuple[int, int]:
     return low, high
 
 
-def _read_network(text: str) -> IPv4Network | IPv6Network:
+def read_network(text: str) -> IPv4Network | IPv6Network:
+    """A network or an address.  :raises ValueError: with the reason when it is none."""
     written, slash, mask = text.partition("/")
     try:
         address = ip_address(written)

@@ -33,6 +33,7 @@ from pushcast.egress.resolve import enforce
 from pushcast.errors import SrtError, TransportError
 from pushcast.events import Events
 from pushcast.health import look_after
+from pushcast.ingest.gate import Gate
 from pushcast.ingest.mpegts import MpegTsIngest
 from pushcast.ingest.multiplex import MultiplexStream
 from pushcast.ingest.pull import Pulls, PullSettings
@@ -99,14 +100,16 @@ async def serve(config: Config) -> None:
             *(each.watch() for each in maps),
         ]
         running.push_async_callback(_cancel, [asyncio.create_task(each) for each in beside])
-        ingest = RtmpIngest(registry, config.rtmp.host, config.rtmp.port)
+        gate = Gate(registry, {(vhost.name, app.name): app.publish for vhost in config.vhosts for app in vhost.apps})
+        running.push_async_callback(gate.close)
+        ingest = RtmpIngest(registry, gate, config.rtmp.host, config.rtmp.port)
         running.push_async_callback(ingest.close)
         await _listen_rtmp(ingest)
         ports = [(parse_listen_url(port.listen), (port.vhost, port.app, port.name)) for port in config.mpegts]
         mpegts = MpegTsIngest(registry, ingest.intake, ports)
         running.push_async_callback(mpegts.close)
         await mpegts.start()
-        srt = _srt_ingest(config, registry)
+        srt = _srt_ingest(config, registry, gate)
         running.push_async_callback(srt.close)
         await _listen_srt(srt)
         pulls = Pulls(registry, config.pull.files_below)
@@ -182,10 +185,10 @@ async def _listen_rtmp(ingest: RtmpIngest) -> None:
     _log.info("rtmp: listening on %s", endpoint(ingest.host, ingest.port))
 
 
-def _srt_ingest(config: Config, registry: Registry) -> SrtIngest:
+def _srt_ingest(config: Config, registry: Registry, gate: Gate) -> SrtIngest:
     srt = config.srt
     passphrase = srt.passphrase.get_secret_value() if srt.passphrase is not None else ""
-    return SrtIngest(registry, srt.host, srt.port, srt.latency_ms, passphrase)
+    return SrtIngest(registry, gate, srt.host, srt.port, srt.latency_ms, passphrase)
 
 
 async def _listen_srt(ingest: SrtIngest) -> None:

@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +38,17 @@ REMEMBERED_NAMES = 4096
 
 Name = tuple[str, str, str]
 """(vhost, app, stream)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a name, since when (``time.monotonic``).
+
+    ``replace(reason)`` ends it, and the name is free when it returns; None: nobody may take the name from it.
+    """
+
+    since_s: float
+    replace: Callable[[str], None] | None = None
 
 
 class StreamListener(Protocol):
@@ -206,7 +217,7 @@ class Registry:
         self._profiles = profiles
         self._live: dict[Name, Stream] = {}
         self._outputs: dict[Name, OutputStream] = {}
-        self._reserved: set[Name] = set()
+        self._reserved: dict[Name, Holder] = {}
         self._last_dts: OrderedDict[Name, int] = OrderedDict()
         self._listeners: list[StreamListener] = []
 
@@ -228,8 +239,8 @@ class Registry:
         return self._clock, self._last_dts.get((vhost, app, name), 0)
 
     @contextmanager
-    def reserve(self, vhost: str, app: str, name: str) -> Iterator[None]:
-        """Hold a name while its publisher is being accepted.
+    def reserve(self, vhost: str, app: str, name: str, replace: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold a name while its publisher is being accepted, and longer; ``replace``: see Holder.
 
         :raises NotFound: no such app.  :raises Conflict: the name is live or held by another publisher.
         """
@@ -237,11 +248,11 @@ class Registry:
         self.check_app(vhost, app)
         if self.is_taken(*key):
             raise Conflict(f"stream {vhost}/{app}/{name} is already being published")
-        self._reserved.add(key)
+        self._reserved[key] = Holder(time.monotonic(), replace)
         try:
             yield
         finally:
-            self._reserved.discard(key)
+            del self._reserved[key]
 
     def add(self, stream: Stream) -> Stream:
         """Make a stream live and tell the listeners.  :raises NotFound: no such app.  :raises Conflict: the name is
@@ -297,6 +308,16 @@ class Registry:
         """The stream is live, or a publisher holds its name."""
         key = (vhost, app, name)
         return key in self._live or key in self._reserved
+
+    def holder(self, vhost: str, app: str, name: str) -> Holder | None:
+        """Who reserved the name; None also when a stream is live without it."""
+        return self._reserved.get((vhost, app, name))
+
+    def taken(self, vhost: str, app: str) -> int:
+        """How many names of an app are live or held."""
+        # Copies, each made in one step: other threads may ask.
+        names = {*tuple(self._live), *tuple(self._reserved)}
+        return sum(name[:2] == (vhost, app) for name in names)
 
     def subscribe(self, listener: StreamListener) -> None:
         self._listeners.append(listener)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import chain, count
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -26,13 +26,13 @@ from pushcast.egress import PROTOCOLS
 from pushcast.errors import ConfigError, InvalidRequest
 from pushcast.log import printable, redact
 from pushcast.settings import PushSettings, read_settings
+from pushcast.wildcard import fits, pieces
 
 APPLICATION, STREAM, SOURCE_STREAM = "${Application}", "${Stream}", "${SourceStream}"
 MAX_PATTERN_CHARS = 255  # the longest name that RTMP ingest takes; the cost of a match grows with it
 MAX_TEXT_CHARS = 4096  # no protocol takes a longer URL or key
 
 _MACRO = re.compile(r"\$\{[^{}]*\}")
-_PATTERN_PIECE = re.compile(rf"{re.escape(SOURCE_STREAM)}|[\s\S]")
 _UP_TO_HOST = re.compile(r"[^/?#]*(?://[^/?#]*)?")  # scheme and authority
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _MAX_SHOWN_CHARS = 60
@@ -153,25 +153,9 @@ def _shown_url(url: str) -> str:
 
 
 def match(pattern: str, name: str, source: str) -> bool:
-    """Whether the whole name fits the pattern; ``source`` is what ``${SourceStream}`` stands for.
-
-    ``reached`` has bit i set when the pattern so far can stand for the first i characters of the name.  So no pattern
-    costs more than one step for each of its characters, where a regular expression with many ``*`` could take hours.
-    """
-    places: dict[str, int] = {}
-    for index, character in enumerate(name):
-        places[character] = places.get(character, 0) | 1 << index
-    ends = (2 << len(name)) - 1
-    reached = 1
-    for piece in _PATTERN_PIECE.findall(pattern):
-        if piece == "*":
-            reached = ends & -(reached & -reached)  # the first place that was reached, and all behind it
-        elif piece == "?":
-            reached = (reached | reached << 1) & ends
-        else:
-            for character in source if piece == SOURCE_STREAM else piece:
-                reached = (reached & places.get(character, 0)) << 1
-    return reached >> len(name) & 1 == 1
+    """Whether the whole name fits the pattern; ``source`` is what ``${SourceStream}`` stands for."""
+    first, *others = pattern.split(SOURCE_STREAM)
+    return fits(chain(pieces(first), *((source, *pieces(other)) for other in others)), name)
 
 
 def named(rules: Sequence[Rule], word: str, taken: Collection[str] = (), before: Iterable[Rule] = ()) -> list[Rule]:

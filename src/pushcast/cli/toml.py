@@ -1,7 +1,7 @@
 """A table of plain values as TOML 1.0: str, bool, int, float, None, lists and dicts.
 
-TOML has no null: a key without a value is left out.  A Masked value stands in a comment, since a file that has ``***``
-where a token belongs would load, and open the server to whoever guesses it.
+TOML has no null: a key without a value is left out.  A Masked value, or a list that holds one, stands in a
+comment, since a file that has ``***`` where a token belongs would load, and open the server to whoever guesses it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def _lines(table: Mapping[str, Any], path: str) -> Iterator[str]:
     tables = [key for key, value in table.items() if isinstance(value, dict) or _is_table_array(value)]
     for key, value in table.items():
         if key not in tables and value is not None:
-            comment = "# " if isinstance(value, Masked) else ""
+            masked = any(isinstance(each, Masked) for each in (value if isinstance(value, list) else (value,)))
+            comment = "# " if masked else ""
             yield f"{comment}{_key(key)} = {_value(value)}"
     for key in tables:
         inner = f"{path}.{_key(key)}" if path else _key(key)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Generic, Protocol, TypeVar
 
+from pushcast.admission import NO_LIMITS, Limits
+from pushcast.errors import MediaError
 from pushcast.log import logger
 from pushcast.media import Track
 from pushcast.source import Source
@@ -42,6 +44,8 @@ T = TypeVar("T", bound=Input)
 class Publication(Generic[T]):
     """Holds the name until ``end``.  ``make`` makes the input of a source; ``input`` is the one of now.
 
+    ``limits``: what it may hold.  ``replace(reason)`` ends it for another publisher; None: nobody else may have its
+    name.
     :raises NotFound: no such app.  :raises Conflict: the name is taken.
     """
 
@@ -54,6 +58,8 @@ class Publication(Generic[T]):
         make: Callable[[Source], T],
         close: Callable[[], None] | None = None,
         figures: Callable[[], Mapping[str, float]] | None = None,
+        limits: Limits = NO_LIMITS,
+        replace: Callable[[str], None] | None = None,
     ) -> None:
         self.stream: Stream | None = None
         self.ended = False
@@ -64,19 +70,22 @@ class Publication(Generic[T]):
         self._make = make
         self._close = close
         self._figures = figures
+        self._limits = limits
         self._held = ExitStack()
-        self._held.enter_context(registry.reserve(*name))
+        self._held.enter_context(registry.reserve(*name, replace))
         self.input = self._new_input()
         self._late_tracks_told = False
 
     def announce_when_ready(self) -> bool:
-        """True once the stream is there."""
+        """True once the stream is there.  :raises MediaError: it has more tracks than it may have."""
         if self.stream is not None:
             return True
         if not self.input.ready:
             return False
         self.input.freeze()
         tracks, source = self.input.tracks, self.input.source
+        if 0 < self._limits.max_tracks < len(tracks):
+            raise MediaError(f"expected at most {self._limits.max_tracks} tracks, got {len(tracks)}")
         self.stream = self._registry.add(
             Stream(*self._name, tracks, source, self._source_type, self._source_url, self._close, self._figures)
         )

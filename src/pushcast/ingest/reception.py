@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from pushcast.admission import NO_LIMITS, Limits, Watch
 from pushcast.errors import EngineError
 from pushcast.ingest.publication import Publication
 from pushcast.log import Prefixed, printable
@@ -23,7 +24,7 @@ class Reception:
     """What one sender feeds.
 
     ``end(reason)`` is called on the loop when it cannot go on; ``close`` ends it from outside; ``figures``: what the
-    transport under it counts.
+    transport under it counts; ``limits`` and ``replace``: see Publication.
 
     :raises NotFound: no such app.  :raises Conflict: the stream's name is taken.
     """
@@ -39,15 +40,18 @@ class Reception:
         close: Callable[[], None],
         program: int = 0,
         figures: Callable[[], Mapping[str, float] | None] = lambda: None,
+        limits: Limits = NO_LIMITS,
+        replace: Callable[[str], None] | None = None,
     ) -> None:
         make = partial(_new_input, program)
         self.publication: Publication[TsInput] = Publication(
-            registry, name, source_type, source_url, make, close, self._figures
+            registry, name, source_type, source_url, make, close, self._figures, limits, replace
         )
         self._transport_figures = figures
         self._loop = asyncio.get_running_loop()
         self._log = log
         self._end = end
+        self._watch = Watch(limits, self._loop.time())
         self._begun_s = 0.0  # when the first bytes were seen
         self.tap = TsTap(self.publication.input, partial(self._later, self._attend))
 
@@ -80,7 +84,7 @@ class Reception:
         if self._begun_s and self.publication.stream is None and now_s - self._begun_s > TRACKS_DEADLINE_S:
             return f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none"
         self.publication.tell_late_tracks()
-        return ""
+        return self._watch.reason_to_stop(now_s, self.tap.bytes_received)
 
     def _figures(self) -> Mapping[str, float]:
         found = self.publication.input

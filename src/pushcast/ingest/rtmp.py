@@ -1,72 +1,44 @@
-"""RTMP ingest: takes publishers at ``rtmp://host/<app>/<stream>`` and makes streams of them.
+"""RTMP ingest: takes publishers at ``rtmp://host/<app>/<stream>`` (rtmp_publisher.py) and counts them.
 
-The handshake and the commands of a publisher are read through the event loop's transport.  Once its stream is there the
-intake's thread reads in its place (intake.pyx): the chunk reader hands audio and video to the FlvInput in C, and the
-event loop hears of what is neither.
-
-Nothing that a publisher sends reaches further than its own connection: the first fault ends it with one line in the
-log.  Until a connection publishes it is worth little: small messages only, a short deadline, and a limit on how many
-there are.
+Nothing that a publisher sends reaches further than its own connection.  Until a connection publishes it is worth
+little: small messages only, a short deadline, and a limit on how many there are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TypeVar, cast
-from urllib.parse import urlsplit
 
-from pushcast.chunk import ChunkReader
-from pushcast.errors import Conflict, EngineError, NotFound
-from pushcast.flvinput import FlvInput
-from pushcast.ingest.publication import MAX_NAME_CHARS, Publication, is_stream_name, vhost_named
+from pushcast.ingest.gate import Gate
+from pushcast.ingest.rtmp_publisher import RtmpPublisher
 from pushcast.intake import Intake
-from pushcast.log import Prefixed, endpoint, logger, printable
-from pushcast.mediasocket import MediaSocket
-from pushcast.message import Message
-from pushcast.rtmp.events import Accept, Connect, Data, Event, Media, Metadata, Publish, Refuse, Start, Unpublish
-from pushcast.rtmp.server import ServerConnection
+from pushcast.log import logger
 from pushcast.stream import Registry
 
 _log = logger("ingest.rtmp")
 
-PUBLISH_DEADLINE_S = 10.0  # from the TCP connection to publish
-TRACKS_DEADLINE_S = 30.0  # from publish to tracks that can be decoded
-IDLE_DEADLINE_S = 30.0  # without a byte
-FAREWELL_DEADLINE_S = 5.0  # for a peer that was told goodbye to read it
 SWEEP_S = 1.0
 
 # Connections that do not publish (yet): far more than encoders start within the deadline, few enough to cost nothing.
 MAX_STRANGERS = 256
-# Memory of one of them: commands and metadata fit in easily; all strangers together stay below 64 MiB.
-STRANGER_BYTES = 256 * 1024
-# A publisher: the longest message there is, and as much again for what interleaves with it.
-MESSAGE_BYTES = 0xFFFFFF
-PARTIAL_BYTES = 32 * 1024 * 1024
-# Answers that the peer has not read yet.
-MAX_UNREAD_BYTES = 64 * 1024
 # Handshake and commands.  All connections read into one buffer: what a read brought is used up before the next begins.
 READ_BYTES = 16 * 1024
-
-Told = TypeVar("Told")
 
 
 class RtmpIngest:
     """The listening side.  ``port`` 0 binds a free one; ``port`` tells which after ``start``."""
 
-    def __init__(self, registry: Registry, host: str = "0.0.0.0", port: int = 1935) -> None:
+    def __init__(self, registry: Registry, gate: Gate, host: str = "0.0.0.0", port: int = 1935) -> None:
         self.registry = registry
+        self.gate = gate
+        self.questions: set[asyncio.Task[None]] = set()
         self.host = host
         self.port = port
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.refused_strangers = 0
         self.intake = Intake()
         self._thread = threading.Thread(target=self.intake.run, name="intake", daemon=True)
-        self._connections: set[_PublisherConnection] = set()
+        self._connections: set[RtmpPublisher] = set()
         self._empty = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -74,7 +46,7 @@ class RtmpIngest:
     async def start(self) -> None:
         """Listen.  Raises OSError when the port cannot be bound."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _PublisherConnection(self), self.host, self.port, backlog=256)
+        self._server = await loop.create_server(lambda: RtmpPublisher(self), self.host, self.port, backlog=256)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         self._thread.start()
@@ -92,12 +64,14 @@ class RtmpIngest:
         while self._connections:
             self._empty.clear()
             await self._empty.wait()
+        if self.questions:
+            await asyncio.wait(self.questions)
         await self._server.wait_closed()
         self._server = None
         self.intake.stop()
         await asyncio.to_thread(self._thread.join)
 
-    def enter(self, connection: _PublisherConnection) -> bool:
+    def enter(self, connection: RtmpPublisher) -> bool:
         """Count a new connection; False when there are too many that do not publish."""
         if sum(not other.publishing for other in self._connections) >= MAX_STRANGERS:
             self.refused_strangers += 1
@@ -105,7 +79,7 @@ class RtmpIngest:
         self._connections.add(connection)
         return True
 
-    def leave(self, connection: _PublisherConnection) -> None:
+    def leave(self, connection: RtmpPublisher) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
@@ -121,230 +95,3 @@ class RtmpIngest:
             )
             self.refused_strangers = 0
         self._sweeper = loop.call_later(SWEEP_S, self._sweep)
-
-
-class _PublisherConnection(asyncio.BufferedProtocol):
-    """One TCP connection."""
-
-    def __init__(self, ingest: RtmpIngest) -> None:
-        loop = asyncio.get_running_loop()
-        self._ingest = ingest
-        self._registry = ingest.registry
-        self._loop = loop
-        self._reader = ChunkReader(STRANGER_BYTES, STRANGER_BYTES)
-        self._connection = ServerConnection(self._reader, int(time.monotonic() * 1000))
-        self._transport: asyncio.Transport | None = None
-        self._log = Prefixed(_log, "publisher")
-        self._place = ("", "")  # vhost and app
-        self._host = ""
-        self._publication: Publication[FlvInput] | None = None
-        self._heard_at = self._waiting_since = loop.time()
-        self._heard_bytes = 0  # by then; there are too many reads to look at the clock for each
-        self._socket: MediaSocket | None = None
-        self._ended_at = 0.0
-        self._entered = False
-        self._stopped = False
-
-    @property
-    def publishing(self) -> bool:
-        return self._publication is not None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
-        peer = transport.get_extra_info("peername")
-        self._host = endpoint(*peer[:2]) if peer else "unknown"
-        self._log = Prefixed(_log, f"publisher {self._host}")
-        self._entered = self._ingest.enter(self)
-        if not self._entered:
-            self.abort()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._ingest.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if self._ended_at:
-            return
-        with self._bounded():
-            self._connection.receive_data(self._ingest.buffer[:nbytes])
-            self._react()
-
-    @contextmanager
-    def _bounded(self) -> Iterator[None]:
-        """Bytes from outside must never cost more than their own connection, not even through a bug of ours."""
-        try:
-            yield
-        except EngineError as error:
-            self.end(str(error))
-        except Exception as error:
-            self._log.exception("internal error")
-            self.end(f"internal error: {type(error).__name__}")
-
-    def _read_in_c(self) -> None:
-        """From here on the intake reads the socket, under a number of its own."""
-        assert self._transport is not None
-        self._transport.pause_reading()
-        fd = os.dup(self._transport.get_extra_info("socket").fileno())
-        self._socket = MediaSocket(fd, self._reader, self._later(self._on_messages), self._later(self._on_end))
-        self._ingest.intake.add(self._socket)
-
-    def _stop_reading(self) -> None:
-        self._reader.media = None
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            self._ingest.intake.remove(socket)
-            socket.close()
-
-    def _later(self, react: Callable[[Told], None]) -> Callable[[Told], None]:
-        """What the intake's thread tells is reacted to on the event loop."""
-        loop = self._loop
-
-        def tell(told: Told) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody is there to react
-                loop.call_soon_threadsafe(react, told)
-
-        return tell
-
-    def _on_messages(self, messages: list[Message]) -> None:
-        if self._ended_at:
-            return
-        with self._bounded():
-            self._connection.take_messages(messages)
-            self._react()
-
-    def _on_end(self, error: Exception | None) -> None:
-        if error is None or isinstance(error, OSError):
-            self._end_lost(error)
-            self.abort()
-            return
-        with self._bounded():
-            raise error
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_lost(exc)
-        if self._entered:
-            self._ingest.leave(self)
-
-    def _end_lost(self, error: Exception | None) -> None:
-        # A publisher that said goodbye may close on our unread answers, which the kernel turns into a reset.
-        broken = error is not None and not self._stopped
-        self.end(f"the connection broke: {error}" if broken else "the publisher left")
-
-    def end(self, reason: str) -> None:
-        """The one place where a connection ends: one line, its stream goes, what was written is still sent."""
-        if self._ended_at:
-            return
-        self._ended_at = self._loop.time()
-        self._stop_reading()
-        if self._entered:
-            self._log.info("ended: %s", printable(reason))
-        self._unpublish()
-        if self._transport is not None:
-            self._transport.close()
-
-    def _close(self) -> None:
-        self.end("closed from outside")
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def check_deadlines(self, now: float) -> None:
-        if self._reader.bytes_received != self._heard_bytes:
-            self._heard_at, self._heard_bytes = now, self._reader.bytes_received
-        if self._ended_at:
-            if now - self._ended_at > FAREWELL_DEADLINE_S:
-                self.abort()
-        elif now - self._heard_at > IDLE_DEADLINE_S:
-            self.end(f"expected bytes within {IDLE_DEADLINE_S:g} s, got none")
-        elif self._publication is None:
-            if now - self._waiting_since > PUBLISH_DEADLINE_S:
-                self.end(f"expected publish within {PUBLISH_DEADLINE_S:g} s, got none")
-        elif self._publication.stream is None and now - self._waiting_since > TRACKS_DEADLINE_S:
-            self.end(f"expected a track that can be decoded within {TRACKS_DEADLINE_S:g} s, got none")
-        else:
-            self._publication.tell_late_tracks()
-
-    def _react(self) -> None:
-        while not self._ended_at and (event := self._connection.next_event()) is not None:
-            self._on_event(event)
-        if self._ended_at:
-            return
-        self._write(self._connection.data_to_send())
-        announced = self._publication is not None and self._publication.announce_when_ready()
-        if announced and self._socket is None:
-            self._read_in_c()
-        if self._socket is not None:
-            # Until a stream is announced each read may bring what it waited for.
-            self._socket.attend_at = self._connection.acknowledge_at if announced else 0
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is None or not data:
-            return
-        self._transport.write(data)
-        if self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
-            self.abort()
-            self.end(f"expected the peer to read its answers, got {MAX_UNREAD_BYTES} bytes unread")
-
-    def _on_event(self, event: Event) -> None:
-        match event:
-            case Connect(app, tc_url):
-                self._place = vhost_named(self._registry, _host_of(tc_url)), _app(app)
-                self._write(self._connection.send(Accept()))
-            case Publish(key):
-                self._on_publish(key.partition("?")[0].strip("/"))
-            case Metadata(values) if self._publication is not None:
-                self._publication.input.metadata(dict(values))
-            case Data(timestamp_ms, body) if self._publication is not None:
-                self._publication.input.data(timestamp_ms, body)
-            case Media(message) if self._publication is not None:
-                self._publication.input.receive(message)
-            case Unpublish():
-                self._unpublish()
-                self._stopped = True
-                self._waiting_since = self._loop.time()
-            case _:
-                pass
-
-    def _on_publish(self, name: str) -> None:
-        if not is_stream_name(name):
-            self._refuse("NetStream.Publish.BadName", f"expected a stream name of 1 to {MAX_NAME_CHARS} characters")
-            return
-        try:
-            url = f"rtmp://{self._host}/{self._place[1]}/{name}"
-            place = (*self._place, name)
-            self._publication = Publication(self._registry, place, "Rtmp", url, FlvInput, self._close)
-        except NotFound as error:
-            self._refuse("NetStream.Publish.Denied", str(error))
-            return
-        except Conflict as error:
-            self._refuse("NetStream.Publish.BadName", str(error))
-            return
-        self._stopped = False
-        self._waiting_since = self._loop.time()
-        self._reader.max_message_bytes = MESSAGE_BYTES
-        self._reader.max_partial_bytes = PARTIAL_BYTES
-        self._reader.media = self._publication.input
-        self._log.info("publishes %s", printable("/".join((*self._place, name))))
-        self._write(self._connection.send(Start()))
-
-    def _refuse(self, code: str, reason: str) -> None:
-        self._write(self._connection.send(Refuse(code, reason)))
-        self.end(f"refused: {reason}")
-
-    def _unpublish(self) -> None:
-        self._reader.media = None
-        publication, self._publication = self._publication, None
-        if publication is not None:
-            publication.end()
-
-
-def _host_of(tc_url: str) -> str:
-    try:
-        return urlsplit(tc_url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _app(app: str) -> str:
-    """The application's name: without query, and without the default instance that some encoders append."""
-    return app.partition("?")[0].strip("/").removesuffix("/_definst_")

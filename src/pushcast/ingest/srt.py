@@ -1,7 +1,8 @@
 """SRT ingest: callers publish at one port, each with the stream that it feeds in its stream id.
 
-Who may is decided in the handshake, on libsrt's thread (srtlistener): a caller whose stream id cannot be read, whose
-app does not exist or whose stream is live is refused with the code that tells it so.
+Who may is decided in the handshake, on libsrt's thread (srtlistener): a caller whose stream id cannot be read, who may
+not publish (gate.py) or whose stream is live is refused with the code that tells it so.  Only the webhook is asked
+behind it: what comes meanwhile waits in libsrt's buffer.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import ipaddress
 import socket
 import threading
 from functools import partial
+from urllib.parse import quote, urlencode
 
-from pushcast.errors import Conflict, EngineError, NotFound, SrtError
+from pushcast.admission import Asked, Ground, PublishRefused
+from pushcast.errors import EngineError, NotFound, SrtError
+from pushcast.ingest.gate import Gate, Permit
 from pushcast.ingest.publication import is_stream_name, vhost_named
 from pushcast.ingest.reception import Reception
 from pushcast.ingest.stream_id import BAD_REQUEST, BadStreamId, parse_stream_id
+from pushcast.ingest.webhook import Opening
 from pushcast.log import Prefixed, endpoint, logger, printable
 from pushcast.srtlistener import SrtIntake, SrtListener, SrtPublisher, SrtRefusal
-from pushcast.stream import Name, Registry
+from pushcast.stream import Registry
 
 _log = logger("ingest.srt")
 
@@ -27,6 +32,7 @@ SILENT_S = 30.0  # libsrt itself ends a connection whose peer has gone
 LOOK_S = 0.5
 MAX_PUBLISHERS = 1000
 NOT_FOUND, CONFLICT, OVERLOAD = 1404, 1409, 1402
+CODES = {Ground.UNAUTHORIZED: 1401, Ground.FORBIDDEN: 1403, Ground.CONFLICT: CONFLICT, Ground.OVERLOAD: OVERLOAD}
 # For 50 Mbit/s at four seconds of latency; memory is taken as packets come.
 RECEIVE_PACKETS = 25_600
 
@@ -37,17 +43,20 @@ class SrtIngest:
     def __init__(
         self,
         registry: Registry,
+        gate: Gate,
         host: str = "0.0.0.0",
         port: int = 9999,
         latency_ms: int = 120,
         passphrase: str = "",
     ) -> None:
         self.registry = registry
+        self.gate = gate
         self.host = host
         self.port = port
         self._latency_ms = latency_ms
         self._passphrase = passphrase
         self._publishers: set[_Publisher] = set()
+        self._questions: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._intake: SrtIntake | None = None
         self._listener: SrtListener | None = None
@@ -77,6 +86,10 @@ class SrtIngest:
             self._look.cancel()
         for publisher in list(self._publishers):
             publisher.end("the server stops")
+        for question in self._questions:
+            question.cancel()
+        if self._questions:
+            await asyncio.wait(self._questions)
         self._intake.stop()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
@@ -95,26 +108,26 @@ class SrtIngest:
     def _decide(self, stream_id: str, address: tuple[str, int]) -> str:
         """On libsrt's thread."""
         try:
-            name = self._name_of(stream_id)
-            if self.registry.is_taken(*name):
-                raise Conflict(f"stream {'/'.join(name)} is already being published")
+            asked = self._asked(stream_id, address)
+            self.gate.check(asked)
+            if not self.gate.has_webhook(asked):
+                self.gate.check_name((asked.vhost, asked.app, asked.stream))
         except BadStreamId as error:
             raise SrtRefusal(error.code, str(error)) from None
         except NotFound as error:
             raise SrtRefusal(NOT_FOUND, str(error)) from None
-        except Conflict as error:
-            raise SrtRefusal(CONFLICT, str(error)) from None
-        if len(self._publishers) >= MAX_PUBLISHERS:
+        except PublishRefused as error:
+            raise SrtRefusal(CODES[error.ground], "" if error.told else str(error)) from None
+        if len(self._publishers) + len(self._questions) >= MAX_PUBLISHERS:
             raise SrtRefusal(OVERLOAD, f"there are {MAX_PUBLISHERS} publishers, and more are not taken")
-        return self._passphrase
+        return self.gate.passphrase(asked) or self._passphrase
 
-    def _name_of(self, stream_id: str) -> Name:
-        asked = parse_stream_id(stream_id)
-        if not is_stream_name(asked.name):
+    def _asked(self, stream_id: str, address: tuple[str, int]) -> Asked:
+        found = parse_stream_id(stream_id)
+        if not is_stream_name(found.name):
             raise BadStreamId("expected a stream name of printable characters", BAD_REQUEST)
-        vhost = asked.vhost or vhost_named(self.registry, asked.host)
-        self.registry.check_app(vhost, asked.app)
-        return vhost, asked.app, asked.name
+        vhost = found.vhost or vhost_named(self.registry, found.host)
+        return Asked(vhost, found.app, found.name, address[0], found.parameters)
 
     def _accepted(self, srt: SrtPublisher) -> None:
         """On the intake's thread."""
@@ -125,13 +138,44 @@ class SrtIngest:
     def _begin(self, srt: SrtPublisher) -> None:
         log = Prefixed(_log, f"publisher {endpoint(*srt.address)}")
         try:
-            publisher = _Publisher(self, srt, self._name_of(srt.stream_id), log)
-        except (EngineError, BadStreamId) as error:  # it was taken between the handshake and now
-            log.info("refused: %s", printable(str(error)))
+            asked = self._asked(srt.stream_id, srt.address)
+            self.registry.check_app(asked.vhost, asked.app)
+        except (EngineError, BadStreamId) as error:
+            self._refuse(srt, log, error)
+            return
+        if self.gate.has_webhook(asked):
+            question = asyncio.get_running_loop().create_task(self._ask(srt, asked, log))
+            self._questions.add(question)
+            question.add_done_callback(self._questions.discard)
+        else:
+            self._publish(srt, self.gate.permit(asked), log)
+
+    async def _ask(self, srt: SrtPublisher, asked: Asked, log: Prefixed) -> None:
+        opening = Opening("SRT", _url(self.port, asked), *srt.address)
+        try:
+            permit = await self.gate.ask(asked, opening)
+        except PublishRefused as error:
+            self._refuse(srt, log, error)
+        except asyncio.CancelledError:
             asyncio.get_running_loop().run_in_executor(None, srt.close)
+            raise
+        else:
+            self._publish(srt, permit, log)
+
+    def _publish(self, srt: SrtPublisher, permit: Permit, log: Prefixed) -> None:
+        try:
+            self.gate.take(permit, f"publisher {endpoint(*srt.address)}")
+            publisher = _Publisher(self, srt, permit, log)
+        except EngineError as error:  # it was taken between the handshake and now, or the webhook named another one
+            self.gate.leave(permit)
+            self._refuse(srt, log, error)
             return
         self._publishers.add(publisher)
         publisher.start()
+
+    def _refuse(self, srt: SrtPublisher, log: Prefixed, error: Exception) -> None:
+        log.info("refused: %s", printable(str(error)))
+        asyncio.get_running_loop().run_in_executor(None, srt.close)
 
     def _look_after(self) -> None:
         assert self._loop is not None
@@ -143,14 +187,26 @@ class SrtIngest:
 class _Publisher:
     """One caller.  :raises Conflict: its stream's name is taken."""
 
-    def __init__(self, ingest: SrtIngest, srt: SrtPublisher, name: Name, log: Prefixed) -> None:
+    def __init__(self, ingest: SrtIngest, srt: SrtPublisher, permit: Permit, log: Prefixed) -> None:
         self.srt = srt
-        self.name = name
+        self.name = name = permit.name
+        self._permit = permit
         self._ingest = ingest
         self._log = log
         url = f"srt://{endpoint(*srt.address)}/{'/'.join(name)}"
         close = partial(self.end, "closed from outside")
-        self._reception = Reception(ingest.registry, name, "Srt", url, log, self.end, close, figures=srt.statistics)
+        self._reception = Reception(
+            ingest.registry,
+            name,
+            "Srt",
+            url,
+            log,
+            self.end,
+            close,
+            figures=srt.statistics,
+            limits=permit.limits,
+            replace=self.end,
+        )
         self._closing: asyncio.Future[None] | None = None
 
     def start(self) -> None:
@@ -168,6 +224,7 @@ class _Publisher:
         self._log.info("ended: %s", printable(reason))
         self._ingest.intake.remove(self.srt)
         self._reception.finish()
+        self._ingest.gate.leave(self._permit)
         self._closing = asyncio.get_running_loop().run_in_executor(None, self.srt.close)
         self._closing.add_done_callback(lambda _: self._ingest.leave(self))
 
@@ -185,3 +242,9 @@ class _Publisher:
 async def _resolved(loop: asyncio.AbstractEventLoop, host: str) -> str:
     found = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     return str(found[0][4][0])
+
+
+def _url(port: int, asked: Asked) -> str:
+    """The form that OvenMediaEngine's webhook has, whatever the form of the stream id: what it says stands in it."""
+    query = f"?{urlencode(asked.parameters)}" if asked.parameters else ""
+    return f"srt://{endpoint(asked.vhost, port)}/{quote(asked.app)}/{quote(asked.stream)}{query}"
