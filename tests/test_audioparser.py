@@ -196,9 +196,34 @@ def test_what_cannot_be_passed_on_says_why() -> None:
     parser = MpegAudioParser(source, 0, Codec.MP2)
     parser.feed(layer1 + bytes(500), 0)
     assert (parser.known, parser.reason) == (False, "MPEG audio of layer I")
-    parser = AdtsParser(source, 0, Codec.AAC)
-    parser.feed(b"\xff\xf1\x4c\x00\x1b\x9f\xfc" + bytes(213), 0)
-    assert "channel configuration 0" in parser.reason
+
+
+def test_channels_that_an_element_of_the_frame_tells() -> None:
+    """Frames before it are passed over, those behind it need not repeat it, and another one is a change."""
+    source, parser = parsed("ADTS")
+    quad = bytes.fromhex("a098808004220d4c61766335392e33372e313030")
+    three = bytes.fromhex("a0990000002000")  # a pair and one in the middle
+    asc = aac.build_asc(2, 48000, 0, quad)
+
+    def frame(element: bytes, data: bytes) -> bytes:
+        return aac.build_adts(asc, len(element + data)) + element + data
+
+    damaged = quad[:8]
+    parser.feed(frame(b"", b"\x21too early") + frame(b"", damaged), 900_000)
+    assert not parser.known
+    parser.feed(
+        frame(quad, b"\x21one") + frame(b"", b"\x21two") + frame(quad, b"\x21three") + frame(three, b"\x21four"),
+        903_840,
+    )
+    assert (parser.known, parser.reason) == (True, None)
+    assert parser.facts == {"sample_rate": 48000, "channels": 3}
+    assert [(flags & 2, data) for *_, flags, data in source.recent()] == [
+        (0, quad + b"\x21one"),
+        (0, b"\x21two"),
+        (0, quad + b"\x21three"),
+        (2, aac.build_asc(2, 48000, 0, three)),
+        (0, three + b"\x21four"),
+    ]
 
 
 def test_audio_facts() -> None:
