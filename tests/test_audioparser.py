@@ -32,13 +32,13 @@ def adts(number: int) -> bytes:
     return aac.build_adts(ASC, len(payload)) + payload
 
 
-def latm(number: int, *, config: bool = True) -> bytes:
+def latm(number: int, *, config: bool = True, asc: bytes = ASC) -> bytes:
     """An AudioSyncStream with a StreamMuxConfig of one program, one layer: ISO 14496-3 1.7.2, by hand."""
     payload = bytes([number + 1]) * (90 + number)
     bits = "0" if config else "1"
     if config:
         bits += "0" + "1" + "000000" + "0000" + "000"  # version 0, same framing, one frame, one program, one layer
-        bits += "".join(f"{byte:08b}" for byte in ASC) + "000" + "11111111" + "0" + "0"
+        bits += "".join(f"{byte:08b}" for byte in asc) + "000" + "11111111" + "0" + "0"
     bits += "1" * 8 * (len(payload) // 255) + f"{len(payload) % 255:08b}" + "".join(f"{byte:08b}" for byte in payload)
     bits += "0" * (-len(bits) % 8)
     element = int(bits, 2).to_bytes(len(bits) // 8)
@@ -224,6 +224,14 @@ def test_channels_that_an_element_of_the_frame_tells() -> None:
         (2, aac.build_asc(2, 48000, 0, three)),
         (0, three + b"\x21four"),
     ]
+
+
+def test_channels_that_an_element_of_a_stream_mux_config_tells() -> None:
+    asc = aac.build_asc(2, 48000, 0, bytes.fromhex("a098808004220d4c61766335392e33372e313030"))
+    source, parser = parsed("LATM")
+    parser.feed(latm(0, asc=asc) + latm(1, config=False), 900_000)
+    assert (parser.config, parser.facts) == (asc, {"sample_rate": 48000, "channels": 4})
+    assert [data for _, data in frames(source)] == [b"\x01" * 90, b"\x02" * 91]
 
 
 def test_audio_facts() -> None:
