@@ -155,7 +155,7 @@ cdef class AudioParser(EsParser):
         raise NotImplementedError
 
     cdef int emit(self, const uint8_t* data, const audio_frame_t* frame, int64_t dts) except -1:
-        return self.publish(data + frame.header, frame.size - frame.header, dts, dts, FRAME_KEY)
+        return self.publish(data + frame.header, frame.size - frame.header, dts, dts, FRAME_KEY) if self.known else 0
 
 
 cdef class AdtsParser(AudioParser):
@@ -186,9 +186,6 @@ cdef class AdtsParser(AudioParser):
             return 0                 # the program_config_element comes with another frame
         config = parse_asc(asc)
         return self.configure(Codec.AAC, asc, {"sample_rate": config.sample_rate, "channels": config.channels}, dts)
-
-    cdef int emit(self, const uint8_t* data, const audio_frame_t* frame, int64_t dts) except -1:
-        return AudioParser.emit(self, data, frame, dts) if self.known else 0
 
 
 cdef class LatmParser(AudioParser):
