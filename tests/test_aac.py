@@ -72,6 +72,40 @@ ASC = {
         aac.AudioConfig(2, 24000, 2, 6, 2),
     ),
 }
+# program_config_element, 4.4.1.1: front pair and centre, back pair, two LFE, one of data, one coupled; all mixdowns.
+PCE_FIELDS = (
+    *((4, 9), (2, 1), (4, 3), (4, 2), (4, 0), (4, 1), (2, 2), (3, 1), (4, 1)),
+    *((1, 1), (4, 5), (1, 1), (4, 6), (1, 1), (3, 7)),
+    *((1, 1), (4, 0), (1, 0), (4, 0), (1, 1), (4, 1), (4, 0), (4, 1), (4, 3), (1, 1), (4, 4)),
+)
+PCE = _fields((3, 5), *PCE_FIELDS) + b"\x05hello"
+QUAD_PCE = bytes.fromhex("a098808004220d4c61766335392e33372e313030")
+LC_48K_BY_PCE = ((5, 2), (4, 3), (4, 0), (3, 0))
+BY_PCE = {
+    "quadraphonic, of ffmpeg": (
+        bytes.fromhex("118004c4040021100d4c61766335392e33372e313030"),
+        aac.AudioConfig(2, 48000, 4, 3, 0, program_config=QUAD_PCE),
+    ),
+    "everything an element may have": (
+        _fields(*LC_48K_BY_PCE, *PCE_FIELDS) + b"\x05hello",
+        aac.AudioConfig(2, 48000, 7, 3, 0, program_config=PCE),
+    ),
+    "an explicit rate": (
+        _fields((5, 2), (4, 15), (24, 96001), (4, 0), (3, 0), *PCE_FIELDS) + b"\x05hello",
+        aac.AudioConfig(2, 96001, 7, 15, 0, program_config=PCE),
+    ),
+}
+ASC |= BY_PCE | {
+    "an element, then SBR": (
+        _fields(*LC_48K_BY_PCE, *PCE_FIELDS) + b"\0" + _fields((11, 0x2B7), (5, 5), (1, 1), (4, 0)),
+        aac.AudioConfig(2, 96000, 7, 3, 0, True, program_config=_fields((3, 5), *PCE_FIELDS) + b"\0"),
+    ),
+    "SBR around LC with an element": (
+        _fields((5, 5), (4, 6), (4, 0), (4, 3), (5, 2), (3, 0), *PCE_FIELDS) + b"\x05hello",
+        aac.AudioConfig(2, 48000, 7, 6, 0, True, program_config=PCE),
+    ),
+    "channels that nothing tells": (_fields(*LC_48K_BY_PCE), aac.AudioConfig(2, 48000, 0, 3, 0)),
+}
 BUILT = ("48 kHz stereo", "44.1 kHz stereo", "7.1", "main, mono", "escape", "explicit rate")
 
 
@@ -81,6 +115,22 @@ def test_audio_specific_config(name: str) -> None:
     assert aac.parse_asc(data) == config
     if name in BUILT:
         assert aac.build_asc(config.object_type, config.sample_rate, config.channel_config) == data
+    if name in BY_PCE:
+        tail = b"the rest of the frame"
+        built = aac.build_asc(config.object_type, config.sample_rate, 0, config.program_config + tail)
+        assert built == data
+
+
+def test_adts_by_program_config_element() -> None:
+    """The first element of the frame tells the channels; a frame that begins otherwise does not."""
+    asc = BY_PCE["quadraphonic, of ffmpeg"][0]
+    for frame, said in ((QUAD_PCE + b"\x21rest", asc), (b"\x21rest", b"")):
+        header = aac.build_adts(asc, len(frame))
+        assert aac.parse_adts(header + frame) == aac.AdtsHeader(said, 7, len(frame) + 7)
+    with pytest.raises(MediaError, match="expected a program_config_element"):
+        aac.build_asc(2, 48000, 0, b"\x21rest")
+    with pytest.raises(MediaError, match="program_config_element ends early"):
+        aac.parse_adts(aac.build_adts(asc, 9) + QUAD_PCE[:9])
 
 
 @given(st.integers(1, 4), st.sampled_from([7350, 12000, 44100, 96000]), st.integers(1, 7), st.integers(1, 8184))
@@ -101,6 +151,8 @@ def test_adts_by_hand() -> None:
 
 PARSERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "ASC": (aac.parse_asc, ASC["sync extension with PS"][0]),
+    "ASC with an element": (aac.parse_asc, BY_PCE["everything an element may have"][0]),
+    "ADTS with an element": (aac.parse_adts, aac.build_adts(BY_PCE["quadraphonic, of ffmpeg"][0], 20) + QUAD_PCE),
     "ADTS": (aac.parse_adts, bytes.fromhex("fff14c80267ffc")),
 }
 

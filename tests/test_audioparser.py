@@ -32,13 +32,13 @@ def adts(number: int) -> bytes:
     return aac.build_adts(ASC, len(payload)) + payload
 
 
-def latm(number: int, *, config: bool = True) -> bytes:
+def latm(number: int, *, config: bool = True, asc: bytes = ASC) -> bytes:
     """An AudioSyncStream with a StreamMuxConfig of one program, one layer: ISO 14496-3 1.7.2, by hand."""
     payload = bytes([number + 1]) * (90 + number)
     bits = "0" if config else "1"
     if config:
         bits += "0" + "1" + "000000" + "0000" + "000"  # version 0, same framing, one frame, one program, one layer
-        bits += "".join(f"{byte:08b}" for byte in ASC) + "000" + "11111111" + "0" + "0"
+        bits += "".join(f"{byte:08b}" for byte in asc) + "000" + "11111111" + "0" + "0"
     bits += "1" * 8 * (len(payload) // 255) + f"{len(payload) % 255:08b}" + "".join(f"{byte:08b}" for byte in payload)
     bits += "0" * (-len(bits) % 8)
     element = int(bits, 2).to_bytes(len(bits) // 8)
@@ -196,9 +196,42 @@ def test_what_cannot_be_passed_on_says_why() -> None:
     parser = MpegAudioParser(source, 0, Codec.MP2)
     parser.feed(layer1 + bytes(500), 0)
     assert (parser.known, parser.reason) == (False, "MPEG audio of layer I")
-    parser = AdtsParser(source, 0, Codec.AAC)
-    parser.feed(b"\xff\xf1\x4c\x00\x1b\x9f\xfc" + bytes(213), 0)
-    assert "channel configuration 0" in parser.reason
+
+
+def test_channels_that_an_element_of_the_frame_tells() -> None:
+    """Frames before it are passed over, those behind it need not repeat it, and another one is a change."""
+    source, parser = parsed("ADTS")
+    quad = bytes.fromhex("a098808004220d4c61766335392e33372e313030")
+    three = bytes.fromhex("a0990000002000")  # a pair and one in the middle
+    asc = aac.build_asc(2, 48000, 0, quad)
+
+    def frame(element: bytes, data: bytes) -> bytes:
+        return aac.build_adts(asc, len(element + data)) + element + data
+
+    damaged = quad[:8]
+    parser.feed(frame(b"", b"\x21too early") + frame(b"", damaged), 900_000)
+    assert not parser.known
+    parser.feed(
+        frame(quad, b"\x21one") + frame(b"", b"\x21two") + frame(quad, b"\x21three") + frame(three, b"\x21four"),
+        903_840,
+    )
+    assert (parser.known, parser.reason) == (True, None)
+    assert parser.facts == {"sample_rate": 48000, "channels": 3}
+    assert [(flags & 2, data) for *_, flags, data in source.recent()] == [
+        (0, quad + b"\x21one"),
+        (0, b"\x21two"),
+        (0, quad + b"\x21three"),
+        (2, aac.build_asc(2, 48000, 0, three)),
+        (0, three + b"\x21four"),
+    ]
+
+
+def test_channels_that_an_element_of_a_stream_mux_config_tells() -> None:
+    asc = aac.build_asc(2, 48000, 0, bytes.fromhex("a098808004220d4c61766335392e33372e313030"))
+    source, parser = parsed("LATM")
+    parser.feed(latm(0, asc=asc) + latm(1, config=False), 900_000)
+    assert (parser.config, parser.facts) == (asc, {"sample_rate": 48000, "channels": 4})
+    assert [data for _, data in frames(source)] == [b"\x01" * 90, b"\x02" * 91]
 
 
 def test_audio_facts() -> None:

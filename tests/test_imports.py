@@ -58,7 +58,7 @@ EXTENSION_LAYERS = [
     ["measured", "sender", "sinkrtmp"],
     ["source"],
     ["esparser", "relay"],
-    ["nalparser", "audioparser"],
+    ["nalparser", "audioparser", "timebase"],
     ["tsinput", "flvinput"],
     ["tstap"],
     ["tssocket", "srtlistener"],

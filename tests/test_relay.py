@@ -125,6 +125,35 @@ def test_what_runs_ahead_of_the_clock_is_held_back_a_millisecond_at_a_time() -> 
     assert steps == {3600, 3600 - 90}
 
 
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_inputs_whose_clocks_drift_stay_together(ppm: int) -> None:
+    """One has run for five days before the other comes, which is off to the other side; then both run for a day."""
+    world = World()
+    clock = world.first.clock
+    world.first.remove_tap(world.relays[0])
+    beat_s, day_s = 2, 86_400
+
+    def beat(source: Source, second: int, ppm: int) -> None:
+        dts = second * (1_000_000 + ppm) * 9 // 100
+        source.push(0, dts, dts, KEY, b"\0\0\0\1\x65")
+
+    for second in range(0, 5 * day_s, beat_s):
+        beat(world.first, second, ppm)
+        clock.advance(1000 * beat_s)
+    assert abs(world.first.behind) > 80 * SECOND
+    world.first.add_tap(world.relays[0])
+    apart, late = [], []
+    for second in range(0, day_s, beat_s):
+        beat(world.first, 5 * day_s + second, ppm)
+        beat(world.second, second, -ppm)
+        if second % 200 == 20:
+            apart.append(world.times(1)[-1] - world.times(0)[-1])
+            late.append(clock.now() - world.target.last_dts)
+        clock.advance(1000 * beat_s)
+    assert max(map(abs, apart)) < SECOND * 60 // 1000
+    assert max(map(abs, late)) < SECOND * 60 // 1000
+
+
 def test_nothing_comes_before_what_was_there_already() -> None:
     world = World(base=5 * SECOND)
     before = world.first.clock.now()

@@ -104,6 +104,49 @@ def test_a_jump_of_the_input_is_closed_and_marked(jump_s: int) -> None:
     assert steps[len(frames) :] == [3600] * (len(frames) - 1)
 
 
+def drifted(seconds: int, ppm: int) -> int:
+    """So many seconds of ours by a publisher's clock, 90 kHz."""
+    return seconds * (1_000_000 + ppm) * 9 // 100
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_a_jump_makes_no_step_of_what_clocks_have_come_apart(ppm: int) -> None:
+    """Ten days of 200 ppm are 173 s."""
+    made = source(tracks=(VIDEO,))
+    for second in range(0, 10 * 86_400, 4):
+        made.push(0, drifted(second, ppm), drifted(second, ppm), KEY, b"\0\0\0\1\x65")
+        made.clock.advance(4000)
+    assert made.behind == pytest.approx(-172.8 * 90_000 * ppm / 200, abs=90_000)
+    before = made.last_dts
+    made.push(0, 0, 0, KEY, b"\0\0\0\1\x65")
+    assert made.last_dts - before == pytest.approx(4 * 90_000, abs=90_000)
+    made.clock.advance(5000)
+    returned = Source(made.clock, made.last_dts, made.behind)
+    returned.set_tracks((VIDEO,))
+    returned.push(0, 77, 77, KEY, b"\0\0\0\1\x65")
+    assert returned.last_dts - made.last_dts == pytest.approx(5 * 90_000, abs=90_000), "the pause, and no more"
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_drift_leaves_stamps_delay_and_buffers_as_they_are(ppm: int) -> None:
+    """Ten days, by a publisher's clock that is not ours."""
+    made = source(tracks=(VIDEO,))
+    feed = made.feed(FeedKey(Container.RTMP, (0,)), 30_000)
+    first, sizes = 0, set()
+    for second in range(0, 10 * 86_400, 4):
+        dts = drifted(second, ppm)
+        made.push(0, dts, dts, KEY, b"\0\0\0\1\x65")
+        first = first or made.last_dts
+        assert made.last_dts == first + dts, "stamps pass as they are"
+        made.clock.advance(4000)
+        if second % 10_000 == 0 and second:
+            sizes.add(feed.ring.capacity_bytes)
+            newest = feed.ring.span(feed.ring.head - 1)[3]
+            ages_ms = [(newest - feed.ring.span(feed.ring.head - 1 - back)[3]) // 90 for back in range(9)]
+            assert ages_ms[8] == pytest.approx(32_000, abs=10)
+    assert len(sizes) == 1, "the ring does not grow"
+
+
 def test_dts_grows_strictly_and_pts_never_precedes_it() -> None:
     made = source(tracks=(VIDEO,))
     feed = made.feed(FeedKey(Container.RTMP, (0,)))

@@ -106,7 +106,7 @@ def test_names_need_an_app(registry: Registry, vhost: str, app: str, text: str) 
 
 
 def test_a_returning_name_continues_upwards(registry: Registry) -> None:
-    clock, floor = registry.timeline("v", "a", "s")
+    clock, floor, _ = registry.timeline("v", "a", "s")
     assert floor == 0
     live = LiveStream(registry)
     live.up()
@@ -114,9 +114,10 @@ def test_a_returning_name_continues_upwards(registry: Registry) -> None:
     reached = live.source.last_dts
     assert reached > clock.now()
     live.down()
-    again, floor = registry.timeline("v", "a", "s")
+    again, floor, behind = registry.timeline("v", "a", "s")
     assert again is clock
     assert floor == reached
+    assert behind == live.source.behind < 0
     assert registry.timeline("v", "b", "s")[1] == 0
     returned = LiveStream(registry)
     returned.up()

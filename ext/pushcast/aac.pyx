@@ -1,5 +1,8 @@
 """AAC headers: AudioSpecificConfig, ADTS and LATM, ISO 14496-3 1.6.2, 1.A.2 and 1.7.3.
 
+Channels that no channelConfiguration names are told by a program_config_element (4.4.1.1, table 4.2).  In ADTS it is the first element of a frame, in an
+AudioSpecificConfig a part of it, and both fill it up to a whole byte of their own.
+
 Bytes in, facts out, and back; what cannot be parsed or said raises MediaError, whatever the bytes are.
 """
 from dataclasses import dataclass
@@ -15,6 +18,10 @@ _SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 
 # channelConfiguration to channels: ISO 14496-3 table 1.19; 0 is "see the program_config_element".
 _CHANNELS = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
 _EXPLICIT_RATE = 15
+_ID_PCE = 5                      # table 4.85
+
+cdef enum:
+    PCE_LEAST_BITS = 45          # with what stands before it in GASpecificConfig
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class AudioConfig:
     channel_config: int
     sbr: bool = False
     ps: bool = False
+    program_config: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,9 @@ def parse_asc(data):
 
 cdef object _read_asc(Bits bits, bint alone):
     """``alone``: the record ends where its bytes do, so that an extension may stand behind it."""
+    cdef uint64_t begin = bits.at
     sbr = ps = False
+    program_config = b""
     object_type = _object_type(bits)
     index, rate = _sample_rate(bits)
     core_rate = rate
@@ -84,14 +94,48 @@ cdef object _read_asc(Bits bits, bint alone):
         sbr, ps = True, object_type == 29
         rate = _sample_rate(bits)[1]
         object_type = _object_type(bits)
-    elif alone and object_type in (1, 2, 3, 4) and channel_config:
+    channels = _CHANNELS[channel_config]
+    if channel_config == 0 and object_type in (1, 2, 3, 4) and not (alone and bits.left() < PCE_LEAST_BITS):
+        bits.skip(1)
+        bits.skip(15 if bits.u(1) else 1)
+        channels, value, count, comment = _program_config(bits, begin)
+        program_config = _filled(_ID_PCE << count | value, 3 + count) + comment
+        if alone and not sbr:
+            sbr, ps, rate = _extension(bits, rate)
+    elif alone and object_type in (1, 2, 3, 4) and not sbr and channel_config:
         sbr, ps, rate = _sync_extension(bits, rate)
     if object_type == 0:
         raise MediaError("AudioSpecificConfig: audio object type 0")
     if index == _EXPLICIT_RATE and core_rate in _SAMPLE_RATES:
         index = _SAMPLE_RATES.index(core_rate)
-    channels = 2 if ps else _CHANNELS[channel_config]
-    return AudioConfig(object_type, rate, channels, index, channel_config, sbr, ps)
+    return AudioConfig(object_type, rate, 2 if ps else channels, index, channel_config, sbr, ps, program_config)
+
+
+cdef tuple _program_config(Bits bits, uint64_t origin):
+    """(channels, fields as a number, their bits, comment) of what follows id_syn_ele and is filled up to whole bytes counted from ``origin``."""
+    cdef uint64_t begin = bits.at, end, index, groups, lfe, data, coupling, comment
+    cdef uint64_t channels = 0
+    bits.skip(10)                    # element_instance_tag, object_type, sampling_frequency_index
+    groups = bits.u(4)               # of elements in front, at the sides, at the back
+    groups += bits.u(4)
+    groups += bits.u(4)
+    lfe = bits.u(2)
+    data = bits.u(3)
+    coupling = bits.u(4)
+    for index in (4, 4, 3):          # mono, stereo and matrix mixdown
+        if bits.u(1):
+            bits.skip(index)
+    for index in range(groups):
+        channels += 1 + bits.u(1)
+        bits.skip(4)
+    channels += lfe
+    bits.skip(4 * lfe + 4 * data + 5 * coupling)
+    end = bits.at
+    bits.skip((origin - end) % 8)
+    comment = bits.at
+    bits.skip(8 * bits.u(8))
+    fields = int.from_bytes(_cut(bits.owner, begin, end), "big") >> (begin - end) % 8
+    return channels, fields, end - begin, _cut(bits.owner, comment, bits.at)
 
 
 cdef tuple _sync_extension(Bits bits, rate):
@@ -102,7 +146,13 @@ cdef tuple _sync_extension(Bits bits, rate):
     bits.skip(1)
     if bits.u(1):
         bits.skip(min(bits.left(), 14))
-    if bits.left() < 1 or bits.u(1) or bits.left() < 17 or bits.u(11) != 0x2B7 or _object_type(bits) != 5:
+    if bits.left() < 1 or bits.u(1):
+        return False, False, rate
+    return _extension(bits, rate)
+
+
+cdef tuple _extension(Bits bits, rate):
+    if bits.left() < 17 or bits.u(11) != 0x2B7 or _object_type(bits) != 5:
         return False, False, rate
     if bits.left() < 1 or not bits.u(1):
         return False, False, rate
@@ -138,12 +188,11 @@ cdef object _stream_mux_config(Bits bits):
     rest = _latm_value(bits) if version else 0
     begin = bits.at
     config = _read_asc(bits, False)
-    if config.object_type not in (1, 2, 3, 4) or config.channel_config == 0:
-        raise MediaError(f"LATM: AAC of object type {config.object_type} with channel configuration {config.channel_config}")
-    bits.skip(1)                     # GASpecificConfig: 4.4.1
-    if bits.u(1):
-        bits.skip(14)
-    bits.skip(1)
+    if config.object_type not in (1, 2, 3, 4):
+        raise MediaError(f"LATM: AAC of object type {config.object_type}")
+    if config.channel_config:        # else GASpecificConfig was read to its end, which the element is
+        bits.skip(1)                 # 4.4.1
+        bits.skip(15 if bits.u(1) else 1)
     end = bits.at
     if version:
         if rest < end - begin:
@@ -173,12 +222,17 @@ cdef uint64_t _latm_value(Bits bits) except? 0xFFFFFFFFFFFFFFFF:
 
 cdef bytes _cut(bytes data, uint64_t begin, uint64_t end):
     """Bits from here to there, filled up with zeros to whole bytes."""
-    cdef uint64_t count = end - begin, size = (count + 7) // 8
-    value = int.from_bytes(data, "big") >> (8 * len(data) - end) & ((1 << count) - 1)
+    count = end - begin              # as Python has it: an element is longer than a machine word
+    return _filled(int.from_bytes(data, "big") >> (8 * len(data) - end) & ((1 << count) - 1), count)
+
+
+cdef bytes _filled(value, count):
+    """So many bits, filled up with zeros to whole bytes."""
+    size = (count + 7) // 8
     return (value << (8 * size - count)).to_bytes(size, "big")
 
 
-def build_asc(object_type, sample_rate, channel_config):
+def build_asc(object_type, sample_rate, channel_config, program_config=b""):
     if not (1 <= object_type <= 30 or 32 <= object_type <= 95):
         raise MediaError(f"AudioSpecificConfig: audio object type {object_type} cannot be written")
     if channel_config not in _CHANNELS:
@@ -192,8 +246,18 @@ def build_asc(object_type, sample_rate, channel_config):
         value, count = value << 28 | _EXPLICIT_RATE << 24 | sample_rate, count + 28
     # GASpecificConfig follows: frames of 1024 samples, no core coder, no extension.
     value, count = value << 7 | channel_config << 3, count + 7
-    size = (count + 7) // 8
-    return (value << (8 * size - count)).to_bytes(size, "big")
+    if not program_config:
+        return _filled(value, count)
+    _, fields, more, comment = _element_of(program_config)
+    return _filled(value << more | fields, count + more) + comment
+
+
+cdef tuple _element_of(bytes data):
+    """The program_config_element that a raw_data_block begins with."""
+    cdef Bits bits = Bits(data, "AAC program_config_element")
+    if bits.u(3) != _ID_PCE:
+        raise MediaError("AAC: expected a program_config_element")
+    return _program_config(bits, 0)
 
 
 def parse_adts(data):
@@ -212,7 +276,10 @@ def parse_adts(data):
         raise MediaError(f"ADTS header: frame of {frame_size} bytes does not hold its header of {header_size}")
     if head[6] & 3:
         raise MediaError(f"ADTS header: {1 + (head[6] & 3)} raw data blocks in one frame, expected 1")
-    return AdtsHeader(build_asc((head[2] >> 6) + 1, _SAMPLE_RATES[index], channel_config), header_size, frame_size)
+    element = bytes(data[header_size:frame_size]) if channel_config == 0 else b""
+    if channel_config == 0 and (not element or element[0] >> 5 != _ID_PCE):
+        return AdtsHeader(b"", header_size, frame_size)
+    return AdtsHeader(build_asc((head[2] >> 6) + 1, _SAMPLE_RATES[index], channel_config, element), header_size, frame_size)
 
 
 def build_adts(asc, frame_size):
@@ -221,7 +288,7 @@ def build_adts(asc, frame_size):
         raise MediaError(f"ADTS carries AAC audio object types 1 to 4, got {config.object_type}")
     if config.frequency_index == _EXPLICIT_RATE:
         raise MediaError(f"ADTS has no frequency index for {config.sample_rate} Hz")
-    if not 1 <= config.channel_config <= 7:
+    if not 1 <= config.channel_config <= 7 and not config.program_config:
         raise MediaError(f"ADTS carries channel configurations 1 to 7, got {config.channel_config}")
     size = frame_size + 7
     if not 7 < size < 1 << 13:

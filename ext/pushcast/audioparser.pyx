@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memmove
 from pushcast.esparser cimport NO_STAMP, EsParser, grow
 from pushcast.frame cimport FRAME_KEY
 from pushcast.source cimport Source
-from pushcast.wire cimport get_u16
+from pushcast.wire cimport get_u16, get_u32
 
 from pushcast.aac import parse_adts, parse_asc, parse_latm
 from pushcast.errors import MediaError
@@ -22,6 +22,7 @@ from pushcast.media import Codec
 from pushcast.opus import opus_head
 
 cdef enum:
+    ID_PCE = 5                   # what an AAC frame begins with when it tells its channels itself: ISO/IEC 14496-3 4.4.2.1
     HELD_MOST = 256 * 1024       # a PES packet of audio has at most 64 KiB, a frame 8
     OPUS_SAMPLES_MOST = 5760     # 120 ms: RFC 6716 3.2
 
@@ -140,6 +141,7 @@ cdef class AudioParser(EsParser):
                 self.reason = None
             except MediaError as error:
                 self.reason = str(error)
+                self.signature = 0   # what is damaged here may be whole in the next frame
         self.samples += frame.samples
         if dts == NO_STAMP or self.reason is not None:
             self.damaged += 1
@@ -153,7 +155,7 @@ cdef class AudioParser(EsParser):
         raise NotImplementedError
 
     cdef int emit(self, const uint8_t* data, const audio_frame_t* frame, int64_t dts) except -1:
-        return self.publish(data + frame.header, frame.size - frame.header, dts, dts, FRAME_KEY)
+        return self.publish(data + frame.header, frame.size - frame.header, dts, dts, FRAME_KEY) if self.known else 0
 
 
 cdef class AdtsParser(AudioParser):
@@ -163,6 +165,8 @@ cdef class AdtsParser(AudioParser):
         cdef uint32_t index
         if size < 7:
             return LOOK_MORE
+        if data[2] & 1 == 0 and data[3] >> 6 == 0 and size < 13:
+            return LOOK_MORE
         index = data[2] >> 2 & 15
         frame.header = 7 if data[1] & 1 else 9
         frame.size = (data[3] & 3u) << 11 | data[4] << 3 | data[5] >> 5
@@ -170,14 +174,17 @@ cdef class AdtsParser(AudioParser):
             return LOOK_WRONG
         frame.samples = 1024 * (1 + (data[6] & 3u))
         frame.sample_rate = AAC_RATES[index]
-        frame.signature = <uint64_t>1 << 32 | (data[2] & 0xFDu) << 16 | (data[3] >> 6) << 8 | (data[6] & 3)
+        frame.signature = <uint64_t>1 << 63 | (data[2] & 0xFDu) << 16 | (data[3] >> 6) << 8 | (data[6] & 3)
+        if data[2] & 1 == 0 and data[3] >> 6 == 0 and frame.size >= frame.header + 4 and data[frame.header] >> 5 == ID_PCE:
+            # Its channels are what a program_config_element says: how many elements it has stands in the first 30 bits.
+            frame.signature |= <uint64_t>get_u32(data + frame.header) << 24
         return LOOK_FRAME
 
     cdef int learn(self, const uint8_t* data, const audio_frame_t* frame, int64_t dts) except -1:
-        asc = parse_adts(data[:min(frame.size, 9)]).asc
+        asc = parse_adts(data[:frame.size]).asc
+        if not asc:
+            return 0                 # the program_config_element comes with another frame
         config = parse_asc(asc)
-        if config.channel_config == 0:
-            raise MediaError("AAC whose channels are said in the frames (channel configuration 0)")
         return self.configure(Codec.AAC, asc, {"sample_rate": config.sample_rate, "channels": config.channels}, dts)
 
 

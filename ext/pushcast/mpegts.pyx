@@ -31,7 +31,7 @@ from pushcast.ring cimport SPAN_DISCONTINUITY, SPAN_KEY, Ring
 from typing import NamedTuple
 
 from pushcast import opus, psi, tscodecs, tsoptions
-from pushcast.aac import build_adts
+from pushcast.aac import build_adts, parse_asc
 from pushcast.errors import MediaError
 from pushcast.media import Codec, Kind
 from pushcast.tsoptions import TsOptions
@@ -245,6 +245,9 @@ cdef class TsMuxer(Muxer):
                 es.prefixed, es.prefixed_bytes = prefixed, len(prefixed)
             elif es.wrap == WRAP_ADTS:
                 adts = build_adts(config, 1)
+                sets = parse_asc(config).program_config
+                self.owned[es.track] = sets
+                es.sets, es.sets_bytes = sets, len(sets)
                 memcpy(es.adts, <const uint8_t*>adts, ADTS_BYTES)
                 es.adts[3] &= 0xFC
                 es.adts[5] &= 0x1F

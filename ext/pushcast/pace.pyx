@@ -3,8 +3,9 @@
 It counts what waits between the cursor and the head once for each span, and says at each turn how much of that may leave.
 
 **At a constant rate.**  The muxer has laid out the bytes, null packets included, as they are to leave; here they leave as by a clock.  Frames come with the
-jitter of their way, so first a stock of STOCK_NS gathers.  The encoder's clock is not ours, so a stock that shrinks or grows over seconds moves the
-clock, by 50 us a second: 50 ppm, which is more than crystals differ by and less than anybody measures in a bit rate.  A stock that is used up is gathered again.
+jitter of their way, so first a stock of STOCK_MS gathers.  The encoder's clock is not ours, so a stock that shrinks or grows over seconds moves the
+clock, by 50 us a second: 50 ppm, which is more than crystals differ by and less than anybody measures in a bit rate.  Clocks of virtual machines and cheap
+encoders are worse: the further the stock is off, the more the clock moves, up to 400 ppm.  A stock that is used up is gathered again.
 
 **By frame.**  The rate is such that all that waits leaves within the time from frame to frame.  It is not lowered before what it was made for has left, so
 audio between two video frames does not draw a keyframe out.
@@ -18,6 +19,8 @@ cdef enum:
     STOCK_MS = 200
     STARVED_MS = 100             # more behind than that, it gathers a new stock and does not catch up
     CLOCK_STEP_NS = 50000        # in each second
+    STEP_PER_MS_NS = 5000        # ... for each ms that the stock is beyond its bounds, once that is more
+    LARGEST_STEP_NS = 400000
     LONGEST_TURN_MS = 100        # what a thread that stood still for longer makes up for
 
 cdef int64_t SECOND_NS = 1000000000
@@ -98,12 +101,18 @@ cdef uint64_t stock_bytes(const pace_t* pace, uint64_t ms) noexcept nogil:
 
 cdef int64_t clock_step(pace_t* pace) noexcept nogil:
     """How much later, in ns, the next second begins, by the smallest stock of the one that is over."""
-    cdef uint64_t stock = stock_bytes(pace, STOCK_MS)
-    cdef uint64_t least = pace.least_bytes
+    cdef int64_t least_ms
+    if pace.least_bytes == UINT64_MAX:
+        return 0
+    least_ms = <int64_t>(pace.least_bytes * 8000 // pace.bits_per_s)
     pace.least_bytes = UINT64_MAX
-    if least < stock // 2:
-        return CLOCK_STEP_NS
-    return -<int64_t>CLOCK_STEP_NS if least != UINT64_MAX and least > stock + stock // 2 else 0
+    if least_ms < STOCK_MS // 2:
+        return step_ns(STOCK_MS // 2 - least_ms)
+    return -step_ns(least_ms - STOCK_MS * 3 // 2) if least_ms > STOCK_MS * 3 // 2 else 0
+
+
+cdef int64_t step_ns(int64_t beyond_ms) noexcept nogil:
+    return min(max(beyond_ms * STEP_PER_MS_NS, <int64_t>CLOCK_STEP_NS), <int64_t>LARGEST_STEP_NS)
 
 
 cdef size_t within_frame(pace_t* pace, int64_t now_ns) noexcept nogil:

@@ -44,7 +44,7 @@ ctypedef struct es_t:
     bint video
     bint sparse              # data: nobody waits for its next frame
     int64_t dts              # of its newest frame, NEVER (of mpegts) before the first
-    const uint8_t* sets      # parameter sets of the config with start codes; owned by TsMuxer.owned
+    const uint8_t* sets      # what a decoder needs before a frame: parameter sets with start codes, or AAC's program_config_element; owned by TsMuxer.owned
     size_t sets_bytes
     const uint8_t* prefixed  # the same with 4-byte lengths
     size_t prefixed_bytes

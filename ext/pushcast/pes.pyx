@@ -19,6 +19,7 @@ from pushcast.wire cimport put_u8, put_u16, put_u32
 cdef enum:
     PES_LENGTH_MAX = 0xFFFF
     ADTS_FRAME_MAX = 0x1FFF
+    ID_PCE = 5                   # where no channel_configuration tells the channels, a frame begins with this: ISO/IEC 14496-3 4.4.2.1
     OPUS_FRAME_MAX = 7650        # 120 ms of 1275-byte frames of 20 ms: RFC 6716 3.2
 
 cdef uint8_t[PAYLOAD_BYTES] STUFFING
@@ -152,14 +153,16 @@ cdef size_t lay_frame(scatter_t* scatter, const es_t* es, const Frame* frame) no
     """Lay out an audio frame behind the header that its codec needs; 0 when it is empty or too large."""
     cdef uint8_t* header = scatter.head + scatter.left
     cdef uint8_t* p = header
-    cdef size_t left = frame.size
+    cdef size_t left = frame.size, element = 0
     cdef uint32_t size
     if frame.size == 0 or frame.size > PES_LENGTH_MAX:
         return 0
     if es.wrap == WRAP_ADTS:
-        if frame.size > ADTS_FRAME_MAX - ADTS_BYTES:
+        if es.sets_bytes and frame.data[0] >> 5 != ID_PCE:
+            element = es.sets_bytes
+        if frame.size + element > ADTS_FRAME_MAX - ADTS_BYTES:
             return 0
-        size = <uint32_t>frame.size + ADTS_BYTES
+        size = <uint32_t>(frame.size + element) + ADTS_BYTES
         memcpy(p, es.adts, ADTS_BYTES)
         p[3] |= <uint8_t>(size >> 11)
         p[4] = <uint8_t>(size >> 3)
@@ -175,8 +178,10 @@ cdef size_t lay_frame(scatter_t* scatter, const es_t* es, const Frame* frame) no
         p = put_u8(p, <uint32_t>left)
     size = <uint32_t>(p - header)
     scatter.left += size
+    if element:
+        add_piece(scatter, es.sets, element)
     add_piece(scatter, frame.data, frame.size)
-    return size + frame.size
+    return size + element + frame.size
 
 
 cdef size_t lay_section(scatter_t* scatter, const Frame* frame, int64_t delay) noexcept nogil:

@@ -3,7 +3,7 @@
 Time.  What comes is on the engine's time line.  Two ways to align inputs:
 
 - By arrival: each keeps its time, which began at the engine clock when its first frame came.  Publishers' clocks differ by some 0.01 %, so that two
-  inputs would drift apart by seconds a day: what comes later or sooner by the engine clock than it did at first is moved by one millisecond each four
+  inputs drift apart by seconds a day: one that has run for days before the relay begins is put back to the engine clock then, and what comes later or sooner by the engine clock than it did at first is moved by one millisecond each four
   seconds, all tracks of the input alike.
 - By time stamps: inputs of one encoder share its clock.  An input whose stamps lie within ten seconds of another one's (the 33 bits of MPEG-TS and the 32 bits of
   RTMP's milliseconds may have wrapped in one and not yet in the other) is moved so that equal stamps are equal times.  What agrees with nobody keeps its own time.
@@ -23,6 +23,7 @@ cdef int64_t MOST_APART = 10 * 90000
 cdef int64_t[2] WRAPS = [<int64_t>1 << 33, (<int64_t>1 << 32) * 90]
 cdef int64_t WINDOW = 4 * 90000
 cdef int64_t STEADY = 20 * 90          # jitter of what is usual; below it nothing is moved
+cdef int64_t DRIFTED = 500 * 90        # no jitter makes that of the first frame: its input has run for long
 
 
 cdef class Relay(FrameTap):
@@ -61,7 +62,7 @@ cdef class Relay(FrameTap):
         else:
             return 0
         if self.group is not None:
-            if not self.placed or self.origin.offset != self.known_offset:
+            if not self.placed or self.origin.offset + self.origin.moved != self.known_offset:
                 self._place()
         elif not frame.flags & FRAME_BESIDE:
             self._follow_clock(frame.dts)
@@ -101,7 +102,7 @@ cdef class Relay(FrameTap):
         cdef int64_t shift, apart
         cdef int64_t wrap
         self.placed = True
-        self.known_offset = self.origin.offset
+        self.known_offset = self.origin.offset + self.origin.moved
         self.shift = self.base
         self.aligned = False
         for other in self.group:
@@ -116,9 +117,14 @@ cdef class Relay(FrameTap):
                     return
 
     cdef void _follow_clock(self, int64_t dts) noexcept:
-        self.least_late = min(self.least_late, self.origin.clock.read() - dts - self.shift)
+        cdef int64_t late = self.origin.clock.read() + self.base - dts - self.shift
         if self.window_end == INT64_MIN:
             self.window_end = dts + WINDOW
+            if not -DRIFTED <= late <= DRIFTED:
+                late = late // MILLISECOND * MILLISECOND
+                self.shift += late
+                late = 0
+        self.least_late = min(self.least_late, late)
         if dts < self.window_end:
             return
         if self.usual_late == INT64_MAX:
@@ -128,7 +134,8 @@ cdef class Relay(FrameTap):
         elif self.least_late < self.usual_late - STEADY:
             self.shift -= MILLISECOND
         self.least_late = INT64_MAX
-        self.window_end = dts + WINDOW
+        # Not from here on: windows that end with a frame each would be longer, and follow less than clocks may differ by.
+        self.window_end = max(self.window_end + WINDOW, dts)
 
 
 cdef int64_t _nearest(int64_t distance, int64_t wrap) noexcept nogil:

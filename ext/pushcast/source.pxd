@@ -59,8 +59,12 @@ cdef class Source:
     cdef bint has_video
     cdef bint anchored           # False until the first frame set the offset
     cdef int64_t offset          # engine time minus input time
+    cdef int64_t moved           # ... and what of it was added before it came: `rebased`
+    cdef bint anew
     cdef int64_t floor_dts       # nothing goes out before this
     cdef int64_t newest_dts
+    cdef readonly int64_t behind # 90 kHz: the engine clock minus the newest DTS, when that was measured last
+    cdef int64_t measure_dts     # ... and when it will be again
     cdef int64_t key_dts
     cdef readonly uint64_t frame_count
     cdef readonly uint64_t byte_count
@@ -74,6 +78,7 @@ cdef class Source:
     cdef Feed _new_feed(self, key)
     cdef track_clock_t* _clock_of(self, uint32_t track) noexcept nogil
     cdef void _onto_engine_time(self, Frame* frame) noexcept
+    cdef void rebased(self, int64_t distance) noexcept
     cdef void _put_in_order(self, Frame* frame, track_clock_t* clock) noexcept
     cdef int _remember(self, const Frame* frame) except -1
     cdef _drop(self, Feed feed)

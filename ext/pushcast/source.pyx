@@ -5,8 +5,11 @@ push that starts in the middle of a GOP, or waited for the stream, begins with a
 
 Time.  Input times are 90 kHz integers of the input's own clock.  The first frame is put on the engine clock, never before `floor_dts` (where an
 earlier source of the same stream name ended); the distance is then constant, and a multiple of 90 ticks, so that whole milliseconds stay
-whole.  A jump of the input (3 s back or 10 s ahead) is closed: time goes on at the engine clock, with FRAME_DISCONTINUITY.  DTS grows strictly in
-each track, and no PTS is before its DTS.
+whole.  A jump of the input (3 s back or 10 s ahead) is closed: time goes on by as much as the engine clock did, with FRAME_DISCONTINUITY.  DTS grows
+strictly in each track, and no PTS is before its DTS.
+
+Drift.  No input's clock runs as ours does: 100 ppm are 9 s a day.  Time stamps are not touched by that.  What is compared with the engine clock is compared
+with its distance to the input, `behind`, which is measured once a second; so a jump after weeks makes no step of what the clocks have come apart.
 
 Frames come on one thread, which may be another one than that of the pushes: a lock, free as a rule, keeps each frame and each change of the feeds
 whole.  Listeners are called on the thread of the frames, when it has the lock no more.
@@ -46,6 +49,7 @@ cdef enum:
     CACHE_MS = 2000
 
 cdef int64_t MILLISECOND = 90
+cdef int64_t SECOND = 90000
 cdef int64_t BACKWARD_JUMP = 3 * 90000     # interleaving of honest inputs stays well below
 cdef int64_t FORWARD_JUMP = 10 * 90000
 cdef int64_t AUDIO_KEY_TICKS = 400 * 90    # join points of a stream without video
@@ -64,6 +68,10 @@ cdef class Clock:
     def now(self):
         """Now, at 90 kHz."""
         return self.read()
+
+    def advance(self, int64_t ms):
+        """Let so much time have passed, for those who try in a moment what takes days."""
+        self.start_ns -= ms * 1000000
 
 
 cdef class FrameTap:
@@ -108,15 +116,18 @@ cdef class Feed:
 
 
 cdef class Source:
-    """Source(clock, floor_dts=0)
+    """Source(clock, floor_dts=0, behind=0)
 
-    ``clock``: the engine Clock; ``floor_dts``: 90 kHz engine time that no frame may precede.
+    ``clock``: the engine Clock; ``floor_dts``: 90 kHz engine time that no frame may precede; ``behind``: how far behind the clock it begins, 90 kHz, as an
+    earlier source of the same stream name was when it ended.
     """
 
-    def __cinit__(self, Clock clock not None, int64_t floor_dts=0):
+    def __cinit__(self, Clock clock not None, int64_t floor_dts=0, int64_t behind=0):
         self.clock = clock
         self.floor_dts = floor_dts
+        self.behind = behind
         self.newest_dts = INT64_MIN
+        self.measure_dts = INT64_MIN
         self.tracks = ()
         self.feeds = {}
         self.writers = []
@@ -271,7 +282,7 @@ cdef class Source:
         cdef int64_t dts = frame.dts + self.offset
         cdef bint jumped = self.anchored and (dts < self.newest_dts - BACKWARD_JUMP or dts > self.newest_dts + FORWARD_JUMP)
         if jumped or not self.anchored:
-            now = max(self.clock.read(), self.floor_dts)
+            now = max(self.clock.read() - self.behind, self.floor_dts)
             if jumped and now <= self.newest_dts:
                 now = self.newest_dts + MILLISECOND
             # Up to a whole number of milliseconds: RTMP times survive unrounded.
@@ -282,8 +293,19 @@ cdef class Source:
             dts = frame.dts + self.offset
             if jumped:
                 frame.flags |= FRAME_DISCONTINUITY
+        if self.anew:
+            self.anew = False
+            frame.flags |= FRAME_DISCONTINUITY
+        if dts >= self.measure_dts:
+            self.behind = self.clock.read() - dts
+            self.measure_dts = dts + SECOND
         frame.pts += self.offset
         frame.dts = dts
+
+    cdef void rebased(self, int64_t distance) noexcept:
+        """The input's clock has begun anew.  From here on its times come moved by so much more, and the next frame says so."""
+        self.moved += distance
+        self.anew = True
 
     cdef void _put_in_order(self, Frame* frame, track_clock_t* clock) noexcept:
         """Each DTS after the track's last one, and no PTS before its DTS."""

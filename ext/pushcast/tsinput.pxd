@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pushcast.psisection cimport section_t
 from pushcast.source cimport Source
+from pushcast.timebase cimport TimeBase, stamps_t
 
 cdef enum:
     TS_BYTES = 188
@@ -22,6 +23,7 @@ ctypedef struct input_pid_t:
     size_t filled
     size_t capacity
     size_t expected          # its whole size, 0: up to the next one
+    stamps_t stamps
     section_t* section       # of PIDs that carry sections
 
 
@@ -39,8 +41,9 @@ cdef class TsInput:
     cdef list listed                     # of the PMT in force, for each parser
     cdef uint32_t pat_crc
     cdef uint32_t pmt_crc
-    cdef int64_t clock                   # the newest time, 90 kHz, unwrapped
-    cdef int64_t first                   # the first one
+    cdef readonly TimeBase time
+    cdef uint32_t pcr_pid
+    cdef bint clock_breaks               # discontinuity_indicator since the last PCR
     cdef uint8_t[8192] index_of          # PID -> place in pids + 1, 0: not followed
     cdef input_pid_t[PIDS_MOST] pids
     cdef int pids_used
@@ -60,6 +63,7 @@ cdef class TsInput:
     cdef int receive(self, const uint8_t* data, size_t size) except -1
     cdef size_t resync(self, const uint8_t* data, size_t size) except -1
     cdef int packet(self, const uint8_t* p) except -1
+    cdef void look_at_clock(self, const uint8_t* p) noexcept
     cdef void lose(self, input_pid_t* s) noexcept
     cdef int pes_bytes(self, input_pid_t* s, const uint8_t* data, size_t size, bint start, bint random_access) except -1
     cdef int append(self, input_pid_t* s, const uint8_t* data, size_t size) except -1
@@ -67,6 +71,5 @@ cdef class TsInput:
     cdef int section_bytes(self, input_pid_t* s, const uint8_t* data, size_t size, bint start) except -1
     cdef int drain_sections(self, input_pid_t* s, const uint8_t* data, size_t size) except -1
     cdef int whole_section(self, input_pid_t* s) except -1
-    cdef int64_t unwrap(self, int64_t stamp) noexcept
     cdef input_pid_t* follow(self, uint32_t pid, uint8_t kind) except NULL
     cdef void unfollow(self, uint32_t pid) noexcept

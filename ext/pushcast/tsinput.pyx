@@ -4,8 +4,7 @@ Bytes come in any portions, as datagrams or as a byte stream.  The PAT leads to 
 PIDs; what their PES packets hold goes to a parser of its own for each track (esparser), and sections of splice
 information go out as frames themselves.
 
-Time.  PTS, DTS and PCR are 33 bits; they are unwrapped by signed difference to the newest time of any track, so that no
-track is ever a wrap apart from another.  A jump of the clock is the Source's business.
+Time.  What stamps are, and what the clock of the program says of them, is the TimeBase's business.
 
 Loss.  A counter that jumps drops the PES packet or section under way on that PID and nothing else.  A video PES packet
 without a length, and one so long that the next may go on with its access unit, ends where the next one begins.
@@ -13,7 +12,7 @@ without a length, and one so long that the next may go on with its access unit, 
 Change.  A PMT with the same tracks on other PIDs changes nothing for who watches.  One with other tracks does: before
 the stream is announced it begins anew, after that `changed` tells that another stream has begun.
 """
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -22,6 +21,8 @@ from pushcast.esparser cimport NO_STAMP, EsParser
 from pushcast.frame cimport FRAME_KEY
 from pushcast.psisection cimport SECTION_BYTES, SECTION_BAD, SECTION_WHOLE, TABLE_SECTION_BYTES, crc32_mpeg, next_section, section_t, split_pointer
 from pushcast.source cimport Source
+from pushcast.splice cimport get_pts_adjustment, put_pts_adjustment
+from pushcast.timebase cimport TimeBase
 from pushcast.wire cimport get_u16, get_u32
 
 from pushcast.audioparser import Ac3Parser, AdtsParser, LatmParser, MpegAudioParser, OpusParser
@@ -40,6 +41,7 @@ cdef enum:
 
 cdef enum:
     NULL_PID = 0x1FFF
+    NO_PID = 0x2000
     PES_MOST = 16 << 20              # far above a 4K keyframe
     BUFFERS_MOST = 48 << 20          # of all PES packets under way together: no honest stream has two such keyframes
     AUDIO_PES_MOST = 0x10006         # its length is always said: 2.4.3.7
@@ -77,7 +79,8 @@ cdef class TsInput:
         self.left_out = []
         self.parsers = []
         self.listed = []
-        self.clock = self.first = INT64_MIN
+        self.time = TimeBase(source)
+        self.pcr_pid = NO_PID
         self.follow(0, PID_PAT)
 
     def __dealloc__(self):
@@ -100,7 +103,7 @@ cdef class TsInput:
 
     @property
     def ready(self):
-        cdef int64_t seen = self.clock - self.first if self.clock != INT64_MIN else 0
+        cdef int64_t seen = self.time.clock - self.time.first if self.time.clock != NO_STAMP else 0
         cdef EsParser parser
         if not self.tracks or all([track.kind is Kind.DATA for track in self.tracks]) and seen < PROBE_TICKS:
             return False
@@ -177,6 +180,8 @@ cdef class TsInput:
         cdef size_t at = 4, size
         cdef input_pid_t* s
         self.packets += 1
+        if pid == self.pcr_pid and control & 2 and p[1] & 0x80 == 0:
+            self.look_at_clock(p)
         if self.index_of[pid] == 0:
             return 0
         s = &self.pids[self.index_of[pid] - 1]
@@ -208,6 +213,14 @@ cdef class TsInput:
             return self.pes_bytes(s, p + at, size, p[1] & 0x40 != 0, flags & 0x40 != 0)
         return self.section_bytes(s, p + at, size, p[1] & 0x40 != 0)
 
+    cdef void look_at_clock(self, const uint8_t* p) noexcept:
+        """The adaptation field of a packet on the PCR PID: 2.4.3.4."""
+        cdef uint32_t flags = p[5] if p[4] else 0
+        self.clock_breaks = self.clock_breaks or flags & 0x80 != 0
+        if flags & 0x10 and 7 <= p[4] <= TS_BYTES - 5:
+            self.time.take_pcr(<int64_t>get_u32(p + 6) << 1 | p[10] >> 7, self.clock_breaks)
+            self.clock_breaks = False
+
     cdef void lose(self, input_pid_t* s) noexcept:
         """Bytes of this PID are missing."""
         if s.section != NULL:
@@ -234,6 +247,7 @@ cdef class TsInput:
             s.underway = True
             s.filled = s.expected = 0
             s.random_access = random_access
+            self.time.begin(&s.stamps)
         elif not s.underway:
             return 0
         self.append(s, data, size)
@@ -270,7 +284,7 @@ cdef class TsInput:
     cdef int finish(self, input_pid_t* s) except -1:
         """A whole PES packet lies in s.data: 2.4.3.6."""
         cdef const uint8_t* p = s.data
-        cdef int64_t pts = NO_STAMP, dts
+        cdef int64_t pts = NO_STAMP, dts = NO_STAMP
         cdef size_t at
         cdef EsParser parser = self.parsers[s.parser]
         s.underway = False
@@ -283,25 +297,15 @@ cdef class TsInput:
             self.damaged_packets += 1
             return 0
         if p[7] & 0x80 and p[8] >= 5:
-            pts = self.unwrap(get_stamp(p + 9))
-        dts = self.unwrap(get_stamp(p + 14)) if p[7] & 0xC0 == 0xC0 and p[8] >= 10 else pts
-        if pts != NO_STAMP:
-            # DTS and PTS are near each other, and so is the next one to them.
-            self.clock = dts
-            if self.first == NO_STAMP:
-                self.first = dts
+            pts = get_stamp(p + 9)
+            dts = get_stamp(p + 14) if p[7] & 0xC0 == 0xC0 and p[8] >= 10 else pts
+            self.time.settle(&s.stamps, dts, parser.codec.kind is not Kind.DATA)
+            pts = self.time.unwrap(pts + s.stamps.shift)
+            dts = self.time.unwrap(dts + s.stamps.shift)
+            self.time.note(&s.stamps, dts)
         elif parser.codec.kind is Kind.DATA:
-            pts = dts = self.clock
+            pts = dts = self.time.clock
         return parser.take(p + at, s.filled - at, pts, dts, s.random_access)
-
-    cdef int64_t unwrap(self, int64_t stamp) noexcept:
-        cdef int64_t difference
-        if self.clock == NO_STAMP:
-            return stamp
-        difference = (stamp - self.clock) & (((<int64_t>1) << 33) - 1)
-        if difference >= (<int64_t>1) << 32:
-            difference -= (<int64_t>1) << 33
-        return self.clock + difference
 
     # ---- sections ----
 
@@ -341,7 +345,9 @@ cdef class TsInput:
             return 0
         if s.kind == PID_SPLICE:
             parser = self.parsers[s.parser]
-            return parser.take(section.data, section.size, self.clock, self.clock, True)
+            # Its times are on the time base of now, as it came.
+            put_pts_adjustment(section.data, get_pts_adjustment(section.data) + self.time.shift)
+            return parser.take(section.data, section.size, self.time.clock, self.time.clock, True)
         # Long syntax, in force: 2.4.4.3.
         if section.size < 12 or not section.data[1] & 0x80 or not section.data[5] & 1:
             return 0
@@ -356,6 +362,9 @@ cdef class TsInput:
                 self.damaged_tables += 1
                 return 0
             self.pmt_crc = crc
+            self.pcr_pid = get_u16(section.data + 8) & 0x1FFF
+            if self.pcr_pid == NULL_PID:
+                self.pcr_pid = NO_PID        # a program without a clock: 2.4.4.9
             self._take_pmt(pmt)
         return 0
 
@@ -469,6 +478,7 @@ cdef class TsInput:
         s.pid = <uint16_t>pid
         s.kind = kind
         s.parser = -1
+        s.stamps.last = NO_STAMP
         if kind != PID_PES:
             s.section = <section_t*>calloc(1, sizeof(section_t))
             if s.section == NULL:

@@ -218,7 +218,7 @@ class Registry:
         self._live: dict[Name, Stream] = {}
         self._outputs: dict[Name, OutputStream] = {}
         self._reserved: dict[Name, Holder] = {}
-        self._last_dts: OrderedDict[Name, int] = OrderedDict()
+        self._reached: OrderedDict[Name, tuple[int, int]] = OrderedDict()
         self._listeners: list[StreamListener] = []
 
     @property
@@ -234,9 +234,11 @@ class Registry:
     def has_app(self, vhost: str, app: str) -> bool:
         return app in self._apps.get(vhost, ())
 
-    def timeline(self, vhost: str, app: str, name: str) -> tuple[Clock, int]:
-        """The engine clock and the dts (90 kHz) that an earlier stream of this name reached, 0 when there was none."""
-        return self._clock, self._last_dts.get((vhost, app, name), 0)
+    def timeline(self, vhost: str, app: str, name: str) -> tuple[Clock, int, int]:
+        """What a Source of this name begins with: the engine clock, and of an earlier stream of the name the dts it
+        reached and how far it was behind that clock (both at 90 kHz), 0 when there was none.
+        """
+        return self._clock, *self._reached.get((vhost, app, name), (0, 0))
 
     @contextmanager
     def reserve(self, vhost: str, app: str, name: str, replace: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -280,7 +282,7 @@ class Registry:
         for output in stream.outputs:
             del self._outputs[output.key]
         stream.source.end()
-        self._remember(stream.key, stream.source.last_dts)
+        self._remember(stream.key, stream.source)
         stream.ended.set()
         _log.info("stream %s: ended after %.1f s", stream.label, time.time() - stream.created_time)
         for listener in self._listeners:
@@ -347,7 +349,7 @@ class Registry:
                 entered.append(made)
         return tuple(entered)
 
-    def _remember(self, key: Name, last_dts: int) -> None:
-        self._last_dts[key] = max(last_dts, self._last_dts.pop(key, 0))
-        if len(self._last_dts) > REMEMBERED_NAMES:
-            self._last_dts.popitem(last=False)
+    def _remember(self, key: Name, source: Source) -> None:
+        self._reached[key] = max((source.last_dts, source.behind), self._reached.pop(key, (0, 0)))
+        if len(self._reached) > REMEMBERED_NAMES:
+            self._reached.popitem(last=False)

@@ -4,6 +4,7 @@ from typing import final
 
 from pushcast.media import Track
 from pushcast.source import Source
+from pushcast.timebase import TimeBase
 
 ReadableBuffer = bytes | bytearray | memoryview
 
@@ -23,6 +24,8 @@ class TsInput:
 
     @property
     def source(self) -> Source: ...
+    @property
+    def time(self) -> TimeBase: ...
     @property
     def tracks(self) -> tuple[Track, ...]: ...
     @property

@@ -53,14 +53,16 @@ def _asc(content: bytes) -> None:
     with suppress(MediaError):
         config = headers.parse_asc(exact(content))
         assert 0 < config.sample_rate < 1 << 24
-        assert 0 <= config.channels <= 8
+        assert 0 <= config.channels <= (3 + 3 * 2 * 15 if config.program_config else 8)
         with suppress(MediaError):
             header = headers.parse_adts(headers.build_adts(content, 200))
             assert header.frame_size == 207
             assert headers.parse_asc(header.asc).frequency_index == config.frequency_index
         if not config.sbr:
             with suppress(MediaError):
-                built = headers.build_asc(config.object_type, config.sample_rate, config.channel_config)
+                built = headers.build_asc(
+                    config.object_type, config.sample_rate, config.channel_config, config.program_config
+                )
                 assert headers.parse_asc(built) == config
 
 

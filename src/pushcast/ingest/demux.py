@@ -121,7 +121,7 @@ class _Adts:
             header = aac.parse_adts(data)
             if header.frame_size > len(data):
                 raise MediaError(f"an ADTS frame of {header.frame_size} bytes, {len(data)} are there")
-            self.config = header.asc
+            self.config = header.asc or self.config
             frames.append(data[header.header_size : header.frame_size])
             data = data[header.frame_size :]
         return frames

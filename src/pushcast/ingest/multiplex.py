@@ -86,8 +86,7 @@ class MultiplexStream:
         for each in self._inputs:
             each.tracks = [(track, replace(own, id=next(ids))) for track, own in self._chosen(each)]
         tracks = tuple(own for each in self._inputs for _, own in each.tracks)
-        clock, floor_dts = self._registry.timeline(*self._name)
-        source = Source(clock, floor_dts)
+        source = Source(*self._registry.timeline(*self._name))
         try:
             if not tracks:
                 raise MediaError("no input has a track for it")
