@@ -22,6 +22,7 @@ ctypedef struct track_clock_t:
 cdef class Clock:
     cdef readonly int64_t base   # 90 kHz: wall clock at creation
     cdef int64_t start_ns        # CLOCK_MONOTONIC at creation
+    cdef int64_t held_ns         # what stands in its place once somebody advances the clock; 0: nobody does
 
     cdef int64_t read(self) noexcept nogil
 

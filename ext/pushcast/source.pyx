@@ -63,15 +63,16 @@ cdef class Clock:
         self.start_ns = monotonic_ns()
 
     cdef int64_t read(self) noexcept nogil:
-        return self.base + (monotonic_ns() - self.start_ns) // 1000000 * MILLISECOND
+        cdef int64_t now_ns = self.held_ns if self.held_ns else monotonic_ns()
+        return self.base + (now_ns - self.start_ns) // 1000000 * MILLISECOND
 
     def now(self):
         """Now, at 90 kHz."""
         return self.read()
 
     def advance(self, int64_t ms):
-        """Let so much time have passed, for those who try in a moment what takes days."""
-        self.start_ns -= ms * 1000000
+        """For those who try in a moment what takes days: so much time has passed, and from now on it passes by this alone."""
+        self.held_ns = (self.held_ns if self.held_ns else monotonic_ns()) + ms * 1000000
 
 
 cdef class FrameTap:
