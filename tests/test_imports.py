@@ -197,7 +197,7 @@ def test_every_module_imports_alone() -> None:
     names += [f"pushcast.{module}" for module in extension_modules()]
     program = """
 import os, sys
-import aiohttp, av, click, orjson, pydantic_settings, rich, sanic
+import aiohttp, av, click, jwt, orjson, pydantic_settings, rich, sanic
 assert not any(name.split(".")[0] == "pushcast" for name in sys.modules)
 failed = []
 for name in sys.argv[1:]:
