@@ -278,7 +278,7 @@ class RtmpPublisher(asyncio.BufferedProtocol):
             self._refuse_for(error)
             return
         if self._gate.has_webhook(asked):
-            self._ask(asked, Opening("RTMP", f"{self._tc_url.rstrip('/')}/{key}", *self._address))
+            self._ask(asked, Opening("RTMP", _joined(self._tc_url, key), *self._address))
         else:
             self._begin(self._gate.permit(asked))
 
@@ -362,3 +362,10 @@ def _app(app: str) -> str:
 def _parameters(url: str) -> dict[str, str]:
     """Those behind the question mark of a URL, an app or a stream key."""
     return dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
+
+
+def _joined(tc_url: str, key: str) -> str:
+    """The URL of a stream; parameters that stand behind the app go behind it."""
+    (url, _, ahead), (name, _, behind) = tc_url.partition("?"), key.partition("?")
+    query = "&".join(each for each in (ahead, behind) if each)
+    return f"{url.rstrip('/')}/{name.strip('/')}{'?' if query else ''}{query}"
