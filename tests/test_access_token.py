@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,13 +11,6 @@ from pydantic import SecretStr
 
 from pushcast.access_token import FILE_NAME, obtain_access_token
 from pushcast.errors import ConfigError
-
-
-@pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(logging.getLogger("pushcast"), "propagate", True)
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def test_a_configured_token_touches_no_file(tmp_path: Path) -> None:

@@ -21,7 +21,20 @@ EXTENSIONS = ROOT / "ext" / "pushcast"
 
 # From the bottom up.
 EXTENSION_LAYERS = [
-    ["wire", "frame", "libsrt", "libssl", "bits", "monotonic", "atomics", "prefetch", "epoll", "wakeup", "splice"],
+    [
+        "wire",
+        "frame",
+        "libsrt",
+        "libssl",
+        "bits",
+        "monotonic",
+        "atomics",
+        "prefetch",
+        "epoll",
+        "wakeup",
+        "splice",
+        "wrap",
+    ],
     ["psisection", "tscheck", "flvtag", "message"],
     [
         "nal",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,13 +27,6 @@ KEY = "swordfish-of-sixteen"
 SECRET = "a secret of more than thirty-two characters"
 NAME = ("default", "app", "cam")
 BAD_SECRET, UNSECURE = 10, 11  # libsrt's reject reasons
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(logging.getLogger("pushcast"), "propagate", True)
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 @asynccontextmanager
@@ -76,7 +68,7 @@ def world() -> World:
     return World()
 
 
-async def test_rtmp_keys_and_tokens(world: World, log: pytest.LogCaptureFixture) -> None:
+async def test_rtmp_keys_and_tokens(world: World, lines: pytest.LogCaptureFixture) -> None:
     async with rtmp_of(world, keys=[KEY], token_secret=SECRET) as ingest:
         await refused(ingest, "cam")
         await refused(ingest, "cam?key=wrong-swordfish-")
@@ -88,13 +80,13 @@ async def test_rtmp_keys_and_tokens(world: World, log: pytest.LogCaptureFixture)
             await until(lambda: world.registry.get(*NAME))
             publisher.writer.close()
             await until(lambda: world.registry.get(*NAME) is None)
-    text = log.text
+    text = lines.text
     assert "refused: expected a key or token in the URL's parameters, got none" in text
     assert "swordfish" not in text
     assert token not in text
 
 
-async def test_srt_keys_tokens_and_addresses(world: World, log: pytest.LogCaptureFixture) -> None:
+async def test_srt_keys_tokens_and_addresses(world: World, lines: pytest.LogCaptureFixture) -> None:
     async with srt_of(world, keys=[KEY], token_secret=SECRET) as ingest:
         assert await call(ingest.port, streamid="app/cam") == 1401
         assert await call(ingest.port, streamid="#!::r=app/cam,m=publish,key=wrong") == 1401
@@ -104,8 +96,8 @@ async def test_srt_keys_tokens_and_addresses(world: World, log: pytest.LogCaptur
         assert await call(ingest.port, streamid=f"app/cam?token={token}") is None
     async with srt_of(world, deny=["127.0.0.1"]) as ingest:
         assert await call(ingest.port, streamid="app/cam") == 1403
-    assert "swordfish" not in log.text
-    assert token not in log.text
+    assert "swordfish" not in lines.text
+    assert token not in lines.text
 
 
 async def test_passphrases_of_streams_beat_the_one_of_all(world: World) -> None:
@@ -118,7 +110,7 @@ async def test_passphrases_of_streams_beat_the_one_of_all(world: World) -> None:
 
 
 async def test_a_newcomer_replaces_the_holder(
-    world: World, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    world: World, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "HOLD_S", 1.0)
     async with rtmp_of(world, duplicate="replace") as ingest:
@@ -132,7 +124,7 @@ async def test_a_newcomer_replaces_the_holder(
             await until(lambda: len(world.came) == 2)
             assert world.went == world.came[:1]
             await asyncio.wait_for(first.wait(), 10)
-            assert any(reason.startswith("replaced by publisher 127.0.0.1:") for reason in reasons(log))
+            assert any(reason.startswith("replaced by publisher 127.0.0.1:") for reason in reasons(lines))
         finally:
             for each in (first, second):
                 if each.returncode is None:
@@ -166,19 +158,19 @@ async def test_over_srt_and_from_one_protocol_to_the_other(world: World, monkeyp
         await gate.close()
 
 
-async def test_limits(world: World, log: pytest.LogCaptureFixture) -> None:
+async def test_limits(world: World, lines: pytest.LogCaptureFixture) -> None:
     async with rtmp_of(world, max_streams=1, max_tracks=1, max_bitrate_kbps=1000) as ingest:
         first = await Publisher(ingest.port).publish("one", "app", "default")
         await refused(ingest, "two")
         await first.headers()  # video and audio
-        await until(lambda: "expected at most 1 tracks, got 2" in reasons(log))
+        await until(lambda: "expected at most 1 tracks, got 2" in reasons(lines))
         await until(lambda: not world.registry.is_taken("default", "app", "one"))
-    assert "refused: default/app has 1 streams, and more are not allowed" in reasons(log)
+    assert "refused: default/app has 1 streams, and more are not allowed" in reasons(lines)
     async with rtmp_of(world, max_bitrate_kbps=100) as ingest:
         publisher = await Publisher(ingest.port).publish("cam", "app", "default")
         await publisher.headers()
         await publisher.picture(0, 200_000)
-        await until(lambda: any("expected at most 100 kbit/s over 10 s, got" in reason for reason in reasons(log)))
+        await until(lambda: any("expected at most 100 kbit/s over 10 s, got" in reason for reason in reasons(lines)))
 
 
 def answering(asked: list[Any], **answer: Any) -> Handler:
@@ -189,7 +181,7 @@ def answering(asked: list[Any], **answer: Any) -> Handler:
     return handler
 
 
-async def test_the_webhook_renames_and_hears_of_the_end(world: World, log: pytest.LogCaptureFixture) -> None:
+async def test_the_webhook_renames_and_hears_of_the_end(world: World, lines: pytest.LogCaptureFixture) -> None:
     asked: list[Any] = []
     answer = {"allowed": True, "new_url": "rtmp://anything/other/renamed", "lifetime": 700}
     async with control_server(answering(asked, **answer)) as url:
@@ -201,20 +193,20 @@ async def test_the_webhook_renames_and_hears_of_the_end(world: World, log: pytes
             await until(lambda: len(asked) == 2)
         assert [each["request"]["status"] for each in asked] == ["opening", "closing"]
         assert asked[0]["request"]["url"] == f"rtmp://default/app/cam?key={KEY}"
-        assert "its lifetime of 0.7 s is over" in reasons(log)
-    assert "swordfish" not in log.text
+        assert "its lifetime of 0.7 s is over" in reasons(lines)
+    assert "swordfish" not in lines.text
 
 
-async def test_whom_the_webhook_refuses(world: World, log: pytest.LogCaptureFixture) -> None:
+async def test_whom_the_webhook_refuses(world: World, lines: pytest.LogCaptureFixture) -> None:
     asked: list[Any] = []
     async with control_server(answering(asked, allowed=False, reason="not today")) as url:
         hook = {"webhook": {"url": url, "secret": "x"}}
         async with rtmp_of(world, **hook) as ingest:
             await refused(ingest, "cam")
-            await until(lambda: "refused: not today" in reasons(log))
+            await until(lambda: "refused: not today" in reasons(lines))
         async with srt_of(world, **hook) as ingest:
             await call(ingest.port, streamid="app/cam")  # it may be closed before it knows that it was accepted
-            await until(lambda: len([line for line in log.messages if line.endswith("refused: not today")]) == 2)
+            await until(lambda: len([line for line in lines.messages if line.endswith("refused: not today")]) == 2)
     assert not world.came
     assert [each["request"]["protocol"] for each in asked] == ["RTMP", "SRT"]
 

@@ -14,6 +14,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
 
 from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_KEY, Frame
 from pushcast.source cimport MAX_TRACKS, FrameTap, Source
+from pushcast.wrap cimport nearest
 
 from pushcast.errors import LocalProtocolError, MediaError
 from pushcast.media import Kind
@@ -110,7 +111,7 @@ cdef class Relay(FrameTap):
                 continue
             shift = other.known_offset + other.shift - self.known_offset
             for wrap in (0, WRAPS[0], WRAPS[1]):
-                apart = shift if wrap == 0 else _nearest(shift, wrap)
+                apart = nearest(shift, wrap) if wrap else shift
                 if -MOST_APART <= apart <= MOST_APART:
                     self.shift = apart
                     self.aligned = True
@@ -136,11 +137,3 @@ cdef class Relay(FrameTap):
         self.least_late = INT64_MAX
         # Not from here on: windows that end with a frame each would be longer, and follow less than clocks may differ by.
         self.window_end = max(self.window_end + WINDOW, dts)
-
-
-cdef int64_t _nearest(int64_t distance, int64_t wrap) noexcept nogil:
-    """The same distance, give or take whole wraps, that is nearest to 0."""
-    distance %= wrap
-    if distance < 0:
-        distance += wrap
-    return distance - wrap if distance > wrap // 2 else distance

@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from pushcast.esparser cimport NO_STAMP
 from pushcast.source cimport Source
+from pushcast.wrap cimport nearest
 
 cdef int64_t MILLISECOND = 90
 cdef int64_t WRAP = <int64_t>1 << 33
@@ -33,7 +34,7 @@ cdef class TimeBase:
     cdef void take_pcr(self, int64_t pcr, bint said) noexcept:
         """The base of a PCR; ``said``: that a discontinuity was announced since the one before."""
         cdef int64_t now = self.source.clock.read()
-        cdef int64_t step = nearest(pcr - self.pcr)
+        cdef int64_t step = nearest(pcr - self.pcr, WRAP)
         cdef int64_t passed = max(now - self.pcr_read, self.interval)
         if self.has_pcr and (step < -OVERTAKEN or (said and (step < 0 or step > passed + AHEAD))):
             self.epoch += 1
@@ -67,8 +68,8 @@ cdef class TimeBase:
         self.undecided = False
         if last == NO_STAMP:
             return
-        stays = nearest(stamp + self.shift - last)
-        moves = nearest(stays + self.distance)
+        stays = nearest(stamp + self.shift - last, WRAP)
+        moves = nearest(stays + self.distance, WRAP)
         if abs(moves - self.passed) >= abs(stays - self.passed):
             return
         distance = self.distance
@@ -79,16 +80,10 @@ cdef class TimeBase:
 
     cdef int64_t unwrap(self, int64_t stamp) noexcept:
         """``stamp`` is moved already."""
-        return stamp if self.clock == NO_STAMP else self.clock + nearest(stamp - self.clock)
+        return stamp if self.clock == NO_STAMP else self.clock + nearest(stamp - self.clock, WRAP)
 
     cdef void note(self, stamps_t* stamps, int64_t dts) noexcept:
         """DTS and PTS are near each other, and so is the next one to them."""
         self.clock = stamps.last = dts
         if self.first == NO_STAMP:
             self.first = dts
-
-
-cdef int64_t nearest(int64_t difference) noexcept nogil:
-    """Of 33 bits, with its sign."""
-    difference &= WRAP - 1
-    return difference - WRAP if difference >= WRAP // 2 else difference

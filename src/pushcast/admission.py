@@ -67,6 +67,10 @@ class Asked:
     address: str
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def name(self) -> tuple[str, str, str]:
+        return self.vhost, self.app, self.stream
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -133,7 +133,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _check_multiplex(self) -> Config:
-        apps = {vhost.name: {app.name for app in vhost.apps} for vhost in self.vhosts}
+        apps = self._apps()
         made = {(each.vhost, each.app, each.name) for each in self.multiplex}
         for m, multiplex in enumerate(self.multiplex):
             taken = set[tuple[str, str]]()
@@ -151,7 +151,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _check_tokens(self) -> Config:
-        apps = {vhost.name: {app.name for app in vhost.apps} for vhost in self.vhosts}
+        apps = self._apps()
         names = {"access_token"}
         for t, token in enumerate(self.api.tokens):
             where: Location = ("api", "tokens", t)
@@ -166,6 +166,10 @@ class Config(BaseSettings):
                 if app not in reached:
                     raise _misnamed((*where, "apps", a), _one_of(reached), app)
         return self
+
+    def _apps(self) -> dict[str, set[str]]:
+        """The names of apps, by vhost."""
+        return {vhost.name: {app.name for app in vhost.apps} for vhost in self.vhosts}
 
 
 def _misnamed(location: Location, allowed: str, default: str = "") -> PydanticCustomError:

@@ -23,8 +23,8 @@ from pushcast.listen_url import ALLOWED_URL as ALLOWED_LISTEN_URL
 from pushcast.listen_url import parse_listen_url
 from pushcast.log import redact
 from pushcast.pull_url import ALLOWED_URL, MAX_URLS, check_source_url
+from pushcast.wildcard import MAX_PATTERN_CHARS
 
-MAX_PATTERN_CHARS = 255  # as long as the longest stream name
 MAX_FILE_BYTES = 1 << 20  # thousands of sources fit; a larger file is a mistaken path (a clip, a device)
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

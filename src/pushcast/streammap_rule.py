@@ -26,10 +26,9 @@ from pushcast.egress import PROTOCOLS
 from pushcast.errors import ConfigError, InvalidRequest
 from pushcast.log import printable, redact
 from pushcast.settings import PushSettings, read_settings
-from pushcast.wildcard import fits, pieces
+from pushcast.wildcard import MAX_PATTERN_CHARS, fits, pieces
 
 APPLICATION, STREAM, SOURCE_STREAM = "${Application}", "${Stream}", "${SourceStream}"
-MAX_PATTERN_CHARS = 255  # the longest name that RTMP ingest takes; the cost of a match grows with it
 MAX_TEXT_CHARS = 4096  # no protocol takes a longer URL or key
 
 _MACRO = re.compile(r"\$\{[^{}]*\}")

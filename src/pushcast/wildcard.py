@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
+MAX_PATTERN_CHARS = 255  # the longest stream name; the cost of a match grows with it
+
 
 class Wildcard(Enum):
     ANY = "*"

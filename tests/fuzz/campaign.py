@@ -112,9 +112,8 @@ def main() -> int:
             print(done.row, flush=True)
             if done.faults:
                 failed = True
-                print(
-                    f"  {ROOT.resolve() / done.target}: {(ROOT / done.target / 'log').read_text()[-3000:]}", flush=True
-                )
+                said = (ROOT / done.target / "log").read_text(errors="replace")
+                print(f"  {ROOT / done.target}: {said[-SHOWN_CHARS:]}", flush=True)
             else:
                 corpus.pack(done.target, ROOT / done.target / "minimal")
     return int(failed)

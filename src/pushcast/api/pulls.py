@@ -17,11 +17,10 @@ from pushcast.api.body import Json, members
 from pushcast.api.streams import find_stream
 from pushcast.config_types import NAME_PATTERN
 from pushcast.errors import Conflict, InvalidRequest
-from pushcast.ingest.pull import Pulls, PullSettings
+from pushcast.ingest.pull import RETRIES, Pulls, PullSettings
 from pushcast.pull_url import MAX_URLS, check_url
 from pushcast.stream import Registry
 
-RETRIES = 2
 MAX_NO_INPUT_MS = 600_000  # a silent server holds a thread for so long
 
 

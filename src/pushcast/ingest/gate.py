@@ -96,8 +96,7 @@ class Gate:
 
     def permit(self, asked: Asked) -> Permit:
         """That of somebody who was checked and whose app has no webhook."""
-        name = (asked.vhost, asked.app, asked.stream)
-        return Permit(name, self._admission.rules(asked.vhost, asked.app).limits)
+        return Permit(asked.name, self._admission.rules(asked.vhost, asked.app).limits)
 
     async def ask(self, asked: Asked, opening: Opening) -> Permit:
         """What the webhook says of somebody who was checked.
@@ -113,7 +112,7 @@ class Gate:
         if not verdict.allowed:
             raise PublishRefused(Ground.FORBIDDEN, verdict.reason or "the admission webhook refused")
         try:
-            name = self._renamed(verdict.new_url, asked) if verdict.new_url else (asked.vhost, asked.app, asked.stream)
+            name = self._renamed(verdict.new_url, asked) if verdict.new_url else asked.name
         except PublishRefused:
             self._tell_closing(webhook, opening)
             raise

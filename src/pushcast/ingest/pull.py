@@ -48,6 +48,7 @@ _T = TypeVar("_T")
 MAX_PULLS = 64  # each a thread, and less than 100 MiB even when its server makes the most of every bound
 CONNECT_DEADLINE_S = 15.0  # from the first packet to the tracks of the stream
 START_DEADLINE_S = 30.0  # what a client waits for an answer; HTTP clients and proxies begin to give up at 60 s
+RETRIES = 2  # of each URL, unless somebody says otherwise
 FIRST_RETRY_S = 1.0
 MAX_RETRY_S = 30.0
 WANTED_LOOK_S = 0.5  # a push that is reserved waits for a connect anyway
@@ -76,7 +77,7 @@ class PullSettings:
     persistent: bool = False
     no_input_s: float = 3.0
     unused_s: float = 60.0
-    retry_count: float = 2
+    retry_count: float = RETRIES
 
 
 class PullSource:

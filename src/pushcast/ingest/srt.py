@@ -111,7 +111,7 @@ class SrtIngest:
             asked = self._asked(stream_id, address)
             self.gate.check(asked)
             if not self.gate.has_webhook(asked):
-                self.gate.check_name((asked.vhost, asked.app, asked.stream))
+                self.gate.check_name(asked.name)
         except BadStreamId as error:
             raise SrtRefusal(error.code, str(error)) from None
         except NotFound as error:
@@ -139,8 +139,7 @@ class SrtIngest:
         log = Prefixed(_log, f"publisher {endpoint(*srt.address)}")
         try:
             asked = self._asked(srt.stream_id, srt.address)
-            self.registry.check_app(asked.vhost, asked.app)
-        except (EngineError, BadStreamId) as error:
+        except BadStreamId as error:
             self._refuse(srt, log, error)
             return
         if self.gate.has_webhook(asked):
