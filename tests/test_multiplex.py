@@ -126,6 +126,17 @@ def test_an_input_that_comes_back_as_another_one(world: World, caplog: pytest.Lo
     assert "sd is back without its track 2 (AAC)" in caplog.text
 
 
+def test_a_track_that_was_missing_once_goes_on_when_it_is_back(world: World) -> None:
+    world.hd.up()
+    world.sd.up()
+    stream = world.stream
+    assert stream is not None
+    world.sd.down()
+    world.again("sd", (VIDEO,)).down()
+    world.again("sd").feed(1)
+    assert frames(stream) == {1: 1, 2: 1}
+
+
 def test_it_begins_again_above_where_it_ended(world: World) -> None:
     world.hd.up()
     world.sd.up()

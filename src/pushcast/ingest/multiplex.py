@@ -11,7 +11,7 @@ read twice: an input may be pushed by itself all the while.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -29,12 +29,12 @@ _log = logger("ingest.multiplex")
 
 @dataclass(slots=True)
 class _Input:
-    """One input: what is wanted of it, and while it is live its stream; ``tracks`` are (its track, ours)."""
+    """One input: what is wanted of it, the tracks that it has here, and while it is live its stream."""
 
     key: Name
     wanted: MultiplexInput
+    tracks: list[Track] = field(default_factory=list)
     stream: OutputStream | None = None
-    tracks: list[tuple[Track, Track]] = field(default_factory=list)
     relay: Relay | None = None
 
 
@@ -83,9 +83,8 @@ class MultiplexStream:
 
     def _begin(self) -> None:
         ids = iter(range(1 << 16))
-        for each in self._inputs:
-            each.tracks = [(track, replace(own, id=next(ids))) for track, own in self._chosen(each)]
-        tracks = tuple(own for each in self._inputs for _, own in each.tracks)
+        pairs = [[(track, replace(own, id=next(ids))) for track, own in self._chosen(each)] for each in self._inputs]
+        tracks = tuple(own for of_one in pairs for _, own in of_one)
         source = Source(*self._registry.timeline(*self._name))
         try:
             if not tracks:
@@ -96,24 +95,23 @@ class MultiplexStream:
             return
         self._stream = Stream(*self._name, tracks, source, "Multiplex", inner=True)
         self._registry.add(self._stream)
-        for each in self._inputs:
-            self._attach(each)
+        for each, of_one in zip(self._inputs, pairs, strict=True):
+            each.tracks = [own for _, own in of_one]
+            self._attach(each, of_one)
 
     def _rejoin(self, each: _Input) -> None:
         """An input is back: its tracks go on as those that they were."""
-        before = [own for _, own in each.tracks]
-        found = self._chosen(each)
-        each.tracks = []
-        for own in before:
+        found, pairs = self._chosen(each), []
+        for own in each.tracks:
             track = next((track for track, now in found if (now.codec, now.name) == (own.codec, own.name)), None)
             if track is None:
                 self._log.warning("%s is back without its track %d (%s)", each.wanted.stream, own.id, own.codec.name)
             else:
                 found = [pair for pair in found if pair[0] is not track]
-                each.tracks.append((track, own))
+                pairs.append((track, own))
         for track, _ in found:
             self._log.warning("%s: its track %d (%s) is left out", each.wanted.stream, track.id, track.codec.name)
-        self._attach(each)
+        self._attach(each, pairs)
 
     def _chosen(self, each: _Input) -> list[tuple[Track, Track]]:
         """The wanted tracks of a live input, each beside what it is called here."""
@@ -132,14 +130,15 @@ class MultiplexStream:
                 found.append((track, replace(track, name=name, language=language)))
         return found
 
-    def _attach(self, each: _Input) -> None:
+    def _attach(self, each: _Input, pairs: Iterable[tuple[Track, Track]]) -> None:
+        """``pairs``: each of its tracks beside ours."""
         assert self._stream is not None
         assert each.stream is not None
         origin, target = each.stream.input.source, self._stream.source
         # Never before what an earlier multiplex of this name left behind.
         base = max(0, (self._registry.timeline(*self._name)[1] - origin.clock.now() + 89) // 90 * 90)
-        pairs = [(replace(track, id=each.stream.source_id(track.id)), own.id) for track, own in each.tracks]
-        each.relay = Relay(origin, target, pairs, self._group, base)
+        relayed = [(replace(track, id=each.stream.source_id(track.id)), own.id) for track, own in pairs]
+        each.relay = Relay(origin, target, relayed, self._group, base)
         if self._group is not None:
             self._group.append(each.relay)
         origin.add_tap(each.relay)
