@@ -266,6 +266,14 @@ def test_any_portions_behind_any_rubbish_give_the_same(kind: str, rubbish: bytes
     assert frames(source) == [(number * ticks, out(number)) for number in range(6)]
 
 
+def test_latm_whose_rate_is_said_in_hz() -> None:
+    """Such an AudioSpecificConfig is longer than a machine word of 32 bits."""
+    asc = aac.build_asc(2, 47_000, 2)
+    _, parser = parsed("LATM")
+    parser.feed(latm(0, asc=asc), 900_000)
+    assert (parser.config, parser.facts) == (asc, {"sample_rate": 47_000, "channels": 2})
+
+
 @given(data=st.binary(max_size=60))
 def test_any_latm(data: bytes) -> None:
     try:

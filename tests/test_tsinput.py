@@ -16,6 +16,7 @@ from ts_frames import KINDS, PRIVATE_CONFIG, SPLICE_CONFIG, splice_insert
 
 from pushcast.errors import MediaError
 from pushcast.media import Codec, Container, FeedKey, Track
+from pushcast.psi import ElementaryStream, read_pmt
 from pushcast.source import Clock, Source
 from pushcast.tsinput import TsInput
 
@@ -313,6 +314,29 @@ def test_what_is_left_out_says_why(stream_type: int, reason: str) -> None:
     taken = receive(join(tables.packets + packets))
     assert taken.left_out == [f"PID 1092: stream_type {stream_type:#04x}, {reason}"]
     assert len(taken.tracks) == 2
+
+
+def test_tables_without_end_are_read_as_packets_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others in each packet cost no more than some; what is left out is of the one in force."""
+    read: list[bytes] = []
+
+    def counted(section: bytes) -> list[ElementaryStream]:
+        read.append(section)
+        return read_pmt(section)
+
+    monkeypatch.setattr("pushcast.tsinput.read_pmt", counted)
+    tables = Muxer()
+    tables.table("pat", 0, PAT, pat())
+    for number in range(2000):
+        tables.table("pmt", 0, PMT, pmt({build_ts.VIDEO: 0x24, 0x400 + number % 7: 0x02}, version=number % 32))
+    taken = TsInput(Source(Clock()))
+    taken.take(join(tables.packets))
+    assert 40 <= len(read) <= 57
+    assert len(taken.left_out) == 1
+    for _ in range(60):
+        tables.table("pmt", 0, PMT, pmt({build_ts.VIDEO: 0x1B, 0x500: 0x02}, version=3))
+    taken.take(join(tables.packets[2001:]))
+    assert [each.split(":")[0] for each in taken.left_out] == ["PID 1280"]
 
 
 def test_pids_of_tables_are_not_taken_for_tracks() -> None:

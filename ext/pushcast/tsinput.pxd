@@ -34,13 +34,15 @@ cdef class TsInput:
     cdef readonly bint frozen            # the stream was announced: its tracks are fixed
     cdef readonly bint changed           # ... and a PMT says that there are others now
     cdef readonly int late_tracks
-    cdef readonly list left_out          # what is not carried, and why
+    cdef list other_programs             # not carried
+    cdef list other_streams              # ... of this program, and why
     cdef readonly int program            # program_number of what is taken, 0 before the PAT
     cdef int wanted_program              # 0: the first one
     cdef list parsers
     cdef list listed                     # of the PMT in force, for each parser
     cdef uint32_t pat_crc
     cdef uint32_t pmt_crc
+    cdef int64_t tables_paid             # up to which packet the tables that were read are paid for
     cdef readonly TimeBase time
     cdef uint32_t pcr_pid
     cdef bint clock_breaks               # discontinuity_indicator since the last PCR
@@ -71,5 +73,6 @@ cdef class TsInput:
     cdef int section_bytes(self, input_pid_t* s, const uint8_t* data, size_t size, bint start) except -1
     cdef int drain_sections(self, input_pid_t* s, const uint8_t* data, size_t size) except -1
     cdef int whole_section(self, input_pid_t* s) except -1
+    cdef bint may_read_table(self) noexcept
     cdef input_pid_t* follow(self, uint32_t pid, uint8_t kind) except NULL
     cdef void unfollow(self, uint32_t pid) noexcept

@@ -48,6 +48,8 @@ cdef enum:
     PES_MAY_GO_ON = 60000            # encoders that write lengths cut longer access units near 65,535
     GARBAGE_MOST = 100 * 188         # bytes without sync after which this is no transport stream
     TRACKS_MOST = 32
+    TABLES_AT_ONCE = 16              # tables that differ from those before: Python reads them, in hundreds of microseconds
+    PACKETS_A_TABLE = 50             # ... and as many packets pay for each; passed over, a table comes again in 0.1 s
 
 cdef int64_t PROBE_TICKS = 2 * 90000         # how long a track of the PMT may take to show what it is
 cdef int64_t VIDEO_PROBE_TICKS = 12 * 90000  # ... a video, whose parameter sets come with a keyframe
@@ -76,7 +78,9 @@ cdef class TsInput:
         self.source = source
         self.wanted_program = program
         self.tracks = ()
-        self.left_out = []
+        self.other_programs = []
+        self.other_streams = []
+        self.tables_paid = -TABLES_AT_ONCE * PACKETS_A_TABLE
         self.parsers = []
         self.listed = []
         self.time = TimeBase(source)
@@ -121,7 +125,12 @@ cdef class TsInput:
         for parser in self.parsers:
             if not parser.known:
                 reason = parser.reason or "nothing came that tells what a decoder needs"
-                self.left_out.append(f"{parser.codec.name} on PID {self.listed[parser.track].pid}: {reason}")
+                self.other_streams.append(f"{parser.codec.name} on PID {self.listed[parser.track].pid}: {reason}")
+
+    @property
+    def left_out(self):
+        """What is not carried, and why."""
+        return [*self.other_programs, *self.other_streams]
 
     @property
     def damaged(self):
@@ -352,10 +361,10 @@ cdef class TsInput:
         if section.size < 12 or not section.data[1] & 0x80 or not section.data[5] & 1:
             return 0
         crc = get_u32(section.data + section.size - 4)
-        if s.kind == PID_PAT and section.data[0] == 0 and crc != self.pat_crc:
+        if s.kind == PID_PAT and section.data[0] == 0 and crc != self.pat_crc and self.may_read_table():
             self.pat_crc = crc
             self._take_pat(read_pat(section.data[:section.size]))
-        elif s.kind == PID_PMT and section.data[0] == 2 and crc != self.pmt_crc and get_u16(section.data + 3) == self.program:
+        elif s.kind == PID_PMT and section.data[0] == 2 and crc != self.pmt_crc and get_u16(section.data + 3) == self.program and self.may_read_table():
             try:
                 pmt = read_pmt(section.data[:section.size])
             except MediaError:
@@ -367,6 +376,15 @@ cdef class TsInput:
                 self.pcr_pid = NO_PID        # a program without a clock: 2.4.4.9
             self._take_pmt(pmt)
         return 0
+
+    cdef bint may_read_table(self) noexcept:
+        """Whether this much of Python's time has been paid for by packets."""
+        cdef int64_t packets = <int64_t>self.packets
+        cdef int64_t paid = max(self.tables_paid, packets - TABLES_AT_ONCE * PACKETS_A_TABLE) + PACKETS_A_TABLE
+        if paid > packets:
+            return False
+        self.tables_paid = paid
+        return True
 
     def _take_pat(self, programs):
         """(program_number, PID of its PMT) of each program."""
@@ -382,8 +400,9 @@ cdef class TsInput:
             self.pmt_crc = 0
         self.program = number
         self.follow(pid, PID_PMT)
-        if len(programs) > 1 and not self.frozen:
-            self.left_out.append(f"programs besides {number}: {', '.join([str(other) for other, _ in programs if other != number])}")
+        if not self.frozen:
+            others = ", ".join([str(other) for other, _ in programs if other != number])
+            self.other_programs = [f"programs besides {number}: {others}"] if others else []
 
     def _take_pmt(self, pmt):
         cdef int at
@@ -410,7 +429,7 @@ cdef class TsInput:
             for each in self.listed:
                 self.unfollow(each.pid)
         else:
-            self.left_out += left_out
+            self.other_streams = left_out
             self._begin(streams)
 
     def _begin(self, streams):
