@@ -44,7 +44,7 @@ class Publisher:
         self.size = size
         self.connection = ClientConnection(3)
 
-    async def publish(self, name: str, app: str = "one", host: str = "first") -> Publisher:
+    async def publish(self, name: str, app: str = "one", host: str = "first", tc_url: str = "") -> Publisher:
         sock = socket.socket()
         if self.receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer_bytes)
@@ -52,7 +52,7 @@ class Publisher:
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
         self.reader, self.writer = await asyncio.open_connection(sock=sock)
         await self.ask(Hello(), HandshakeDone)
-        await self.ask(Connect(app, f"rtmp://{host}/{app}"), Connected)
+        await self.ask(Connect(app, tc_url or f"rtmp://{host}/{app}"), Connected)
         created = await self.ask(Prepare(name), StreamCreated)
         assert isinstance(created, StreamCreated)
         await self.ask(Publish(name, created.message_stream_id), Started)

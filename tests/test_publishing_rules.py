@@ -197,6 +197,16 @@ async def test_the_webhook_renames_and_hears_of_the_end(world: World, lines: pyt
     assert "swordfish" not in lines.text
 
 
+@pytest.mark.parametrize("tc_url", ["rtmp://default/app?key=1", "rtmp://default/app"])
+async def test_the_webhook_sees_the_stream_with_parameters_behind_the_app(world: World, tc_url: str) -> None:
+    asked: list[Any] = []
+    async with control_server(answering(asked, allowed=True)) as url:
+        async with rtmp_of(world, webhook={"url": url, "secret": "x"}) as ingest:
+            await Publisher(ingest.port).publish("cam?user=2", "app?key=1", "default", tc_url)
+            assert world.registry.is_taken(*NAME)
+    assert [each["request"]["url"] for each in asked] == ["rtmp://default/app/cam?key=1&user=2"] * 2
+
+
 async def test_whom_the_webhook_refuses(world: World, lines: pytest.LogCaptureFixture) -> None:
     asked: list[Any] = []
     async with control_server(answering(asked, allowed=False, reason="not today")) as url:

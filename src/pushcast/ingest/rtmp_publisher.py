@@ -247,7 +247,7 @@ class RtmpPublisher(asyncio.BufferedProtocol):
         match event:
             case Connect(app, tc_url):
                 self._place = vhost_named(self._registry, _host_of(tc_url)), _app(app)
-                self._tc_url = tc_url
+                self._tc_url = tc_url if "?" in tc_url else tc_url + "".join(app.partition("?")[1:])
                 self._parameters = {**_parameters(tc_url), **_parameters(app)}
                 self._write(self._connection.send(Accept()))
             case Publish(key):
