@@ -16,6 +16,7 @@ from srt_calls import call, connected
 from test_webhook import Handler, control_server
 
 from pushcast import admission
+from pushcast.admission import PublishRefused
 from pushcast.config_sections import Publish
 from pushcast.ingest import rtmp
 from pushcast.ingest.gate import Gate
@@ -109,6 +110,15 @@ async def test_passphrases_of_streams_beat_the_one_of_all(world: World) -> None:
         assert await call(ingest.port, streamid="app/other", passphrase="passphrase of all") is None
 
 
+def may_have(gate: Gate, name: tuple[str, str, str]) -> bool:
+    """Whether somebody who comes now gets the name."""
+    try:
+        gate.check_name(name)
+    except PublishRefused:
+        return False
+    return True
+
+
 async def test_a_newcomer_replaces_the_holder(
     world: World, lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +128,7 @@ async def test_a_newcomer_replaces_the_holder(
         first = await ffmpeg_publishes(url, 30)
         await until(lambda: world.came)
         await refused(ingest, "cam")  # it has just begun
-        await asyncio.sleep(1.0)  # what a holder is safe for
+        await until(lambda: may_have(ingest.gate, NAME))
         second = await ffmpeg_publishes(url, 30)
         try:
             await until(lambda: len(world.came) == 2)
@@ -200,10 +210,10 @@ async def test_the_webhook_renames_and_hears_of_the_end(world: World, lines: pyt
 @pytest.mark.parametrize("tc_url", ["rtmp://default/app?key=1", "rtmp://default/app"])
 async def test_the_webhook_sees_the_stream_with_parameters_behind_the_app(world: World, tc_url: str) -> None:
     asked: list[Any] = []
-    async with control_server(answering(asked, allowed=True)) as url:
-        async with rtmp_of(world, webhook={"url": url, "secret": "x"}) as ingest:
-            await Publisher(ingest.port).publish("cam?user=2", "app?key=1", "default", tc_url)
-            assert world.registry.is_taken(*NAME)
+    hook = answering(asked, allowed=True)
+    async with control_server(hook) as url, rtmp_of(world, webhook={"url": url, "secret": "x"}) as ingest:
+        await Publisher(ingest.port).publish("cam?user=2", "app?key=1", "default", tc_url)
+        assert world.registry.is_taken(*NAME)
     assert [each["request"]["url"] for each in asked] == ["rtmp://default/app/cam?key=1&user=2"] * 2
 
 
