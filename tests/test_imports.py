@@ -212,8 +212,15 @@ def test_every_module_imports_alone() -> None:
 import os, sys
 import aiohttp, av, click, jwt, orjson, pydantic_settings, rich, sanic
 assert not any(name.split(".")[0] == "pushcast" for name in sys.modules)
-failed = []
+failed, running = [], {}
+def reap():
+    child, status = os.wait()
+    name = running.pop(child)
+    if status:
+        failed.append(name)
 for name in sys.argv[1:]:
+    if len(running) == os.cpu_count():
+        reap()
     child = os.fork()
     if child == 0:
         try:
@@ -223,8 +230,9 @@ for name in sys.argv[1:]:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        failed.append(name)
+    running[child] = name
+while running:
+    reap()
 print(" ".join(failed))
 sys.exit(bool(failed))
 """
