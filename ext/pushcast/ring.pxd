@@ -8,6 +8,8 @@ cdef enum:
     SPAN_KEY = 1             # a cursor may join here
     SPAN_CONFIG = 2          # carries a decoder configuration
     SPAN_DISCONTINUITY = 4
+    BLOCK_BITS = 6           # of a sequence number: its place in a block of the index
+    BLOCK_SPANS = 64
 
 cdef extern from *:
     """
@@ -29,8 +31,10 @@ ctypedef struct ring_t:
     uint64_t most            # of them, what the arena may grow to
     uint64_t limit           # where the writer wraps; grows up to most
     uint64_t write           # next free byte
-    Span* spans
-    uint64_t mask            # number of spans - 1
+    Span* spans              # all blocks of the index
+    uint64_t* blocks         # by the numbers that stand in it: where a block begins in spans; stored with release order
+    uint64_t block_mask      # number of blocks - 1
+    uint64_t most_held       # how many spans are held at the most
     uint64_t head            # next sequence number; stored with release order
     uint64_t tail            # oldest sequence number whose bytes are whole; stored before they are overwritten
     uint64_t last_key        # newest key span, NO_SPAN when there is none
@@ -40,12 +44,17 @@ ctypedef struct ring_t:
     uint64_t keep_ticks      # media time to keep, 90 kHz: the arena grows until that much fits
 
 
+cdef inline Span* ring_place(const ring_t* ring, uint64_t seq) noexcept nogil:
+    """Where the span with this number stands in the index, or once stood."""
+    return &ring.spans[load_acquire(&ring.blocks[seq >> BLOCK_BITS & ring.block_mask]) + (seq & (BLOCK_SPANS - 1))]
+
+
 cdef inline bint ring_span(const ring_t* ring, uint64_t seq, Span* span) noexcept nogil:
     """Copies the span with this number; False when it is gone or not yet written.
 
     Its place in the index may be given to a later span meanwhile.  Whoever reads a word of that one sees the tail that was moved before.
     """
-    cdef const Span* place = &ring.spans[seq & ring.mask]
+    cdef const Span* place = ring_place(ring, seq)
     if seq >= load_acquire(&ring.head) or seq < load_acquire(&ring.tail):
         return False
     span.offset = load_acquire(&place.offset)
@@ -67,7 +76,7 @@ cdef inline void ring_walk(const ring_t* ring, uint64_t* seq, uint32_t* at, size
     """Go so many bytes on.  Where that leads is right only if ring_intact says afterwards that the span it began in is still there."""
     cdef uint32_t rest
     while size:
-        rest = load_acquire_u32(&ring.spans[seq[0] & ring.mask].size) - at[0]
+        rest = load_acquire_u32(&ring_place(ring, seq[0]).size) - at[0]
         if size < rest:
             at[0] += <uint32_t>size
             return
@@ -86,7 +95,7 @@ cdef inline uint64_t ring_lag_ms(const ring_t* ring, uint64_t seq) noexcept nogi
         oldest = max(seq, load_acquire(&ring.tail))
         if oldest >= head:
             return 0
-        lag_ticks = load_acquire_i64(&ring.spans[(head - 1) & ring.mask].dts) - load_acquire_i64(&ring.spans[oldest & ring.mask].dts)
+        lag_ticks = load_acquire_i64(&ring_place(ring, head - 1).dts) - load_acquire_i64(&ring_place(ring, oldest).dts)
         if ring_intact(ring, oldest):
             return <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
 
@@ -101,7 +110,7 @@ cdef inline int64_t ring_due(const ring_t* ring, int64_t now_ns, int64_t delay_t
         return INT64_MIN
     cdef int64_t head_ns = <int64_t>load_acquire(&ring.head_ns)
     cdef int64_t since_ns = now_ns - head_ns if head_ns else 0
-    cdef int64_t newest = load_acquire_i64(&ring.spans[(head - 1) & ring.mask].dts)
+    cdef int64_t newest = load_acquire_i64(&ring_place(ring, head - 1).dts)
     return newest + max(since_ns, 0) * 9 // 100000 - delay_ticks
 
 
@@ -127,12 +136,13 @@ cdef class Ring:
     cdef int64_t gop_ticks         # longest distance of two key spans
     cdef int64_t window_dts        # where the byte rate's window began
     cdef uint64_t window_bytes
-    cdef uint64_t page_spans       # places of the index in a page of memory
-    cdef uint64_t given_back       # spans before this number have no page of the index any more
+    cdef uint64_t first_block      # oldest block of numbers that has memory of its own
+    cdef uint64_t places_used      # of the index's memory, from its beginning
 
     cdef uint8_t* reserve(self, size_t size) except NULL
     cdef uint64_t commit(self, uint32_t lead, uint32_t size, int64_t dts, uint32_t flags, uint32_t track) except? 0xFFFFFFFFFFFFFFFF
     cdef bint _short_of_media(self) noexcept
-    cdef void _give_back_index(self) noexcept
+    cdef void _begin_block(self, uint64_t number) noexcept
+    cdef size_t _index_bytes(self) noexcept
     cdef void _measure(self, uint32_t size, int64_t dts, uint32_t flags) noexcept
     cdef Span _at(self, uint64_t seq) except *

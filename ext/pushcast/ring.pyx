@@ -9,13 +9,14 @@ read may be damaged.  The words of the index are atomic, so that a copy is right
 them while the writer may have come round, and that is the one data race there is, on bytes that are thrown away.
 
 The arena starts small.  When the writer reaches its end and less media is held than `keep_ms` (or two GOPs, whichever is longer), the end moves
-outwards instead of wrapping, until the reserved space is used up.  So a ring costs the memory that its bitrate needs.  Pages of the index that `tail`
-has left are given back to the kernel, for numbers come round once in minutes only: the index costs what its spans need.
+outwards instead of wrapping, until the reserved space is used up.  So a ring costs the memory that its bitrate needs.  The index is made of blocks, and
+one that `tail` has left is where the next numbers stand: it costs what its spans need, and stays in the caches.
 
 One thread writes (the event loop); any thread reads.  `head`, `tail`, `last_key`, `ended`, `bytes_per_s` and the index are stored with release order.
 """
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from pushcast.atomics cimport fence_all, fence_release, store_release, store_release_i64, store_release_u32
@@ -26,19 +27,12 @@ from pushcast.errors import MediaError
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap(void* addr, size_t length, int prot, int flags, int fd, long offset)
     int munmap(void* addr, size_t length)
-    int madvise(void* addr, size_t length, int advice)
     enum:
-        MADV_DONTNEED
         PROT_READ
         PROT_WRITE
         MAP_PRIVATE
         MAP_ANONYMOUS
         MAP_NORESERVE
-
-cdef extern from "<unistd.h>" nogil:
-    long sysconf(int name)
-    enum:
-        _SC_PAGESIZE
 
 cdef extern from *:
     """
@@ -71,7 +65,7 @@ cdef class Ring:
     """Ring(reserve_bytes=67108864, start_bytes=1048576, spans=8192, keep_ms=4000)
 
     ``reserve_bytes``: upper bound of the arena, of which it takes 64 MiB at the most before keep() asks for more; ``start_bytes``: its first size;
-    ``spans``: size of the index, a power of two; ``keep_ms``: media time that the arena grows to hold.
+    ``spans``: how many it holds at the most, a power of two (a block of the index is given up at once: at times 63 fewer); ``keep_ms``: media time that the arena grows to hold.
     """
 
     def __cinit__(self, size_t reserve_bytes=64 << 20, size_t start_bytes=1 << 20, size_t spans=8192, int64_t keep_ms=4000):
@@ -82,7 +76,8 @@ cdef class Ring:
         if keep_ms < 0:
             raise ValueError(f"keep_ms: found {keep_ms}, expected 0 or more")
         self.c.last_key = NO_SPAN
-        self.c.mask = spans - 1
+        self.c.most_held = spans
+        self.c.block_mask = max(spans >> BLOCK_BITS, 2) - 1
         self.c.reserved = reserve_bytes
         self.c.most = min(reserve_bytes, MOST_BYTES)
         self.c.limit = start_bytes
@@ -90,11 +85,11 @@ cdef class Ring:
         self.window_dts = INT64_MIN
         self.newest_dts = INT64_MIN
         self.key_dts = INT64_MIN
-        self.page_spans = <uint64_t>sysconf(_SC_PAGESIZE) // sizeof(Span)
-        cdef void* index = mmap(NULL, spans * sizeof(Span), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        if map_failed(index):
+        self.c.blocks = <uint64_t*>calloc(self.c.block_mask + 1, sizeof(uint64_t))
+        cdef void* index = mmap(NULL, self._index_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        self.c.spans = NULL if map_failed(index) else <Span*>index
+        if self.c.blocks == NULL or self.c.spans == NULL:
             raise MemoryError("the index of a ring")
-        self.c.spans = <Span*>index
         cdef void* arena = mmap(NULL, reserve_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         if map_failed(arena):
             raise MemoryError(f"{reserve_bytes} bytes of address space for a ring")
@@ -104,7 +99,11 @@ cdef class Ring:
         if self.c.arena != NULL:
             munmap(self.c.arena, self.c.reserved)
         if self.c.spans != NULL:
-            munmap(self.c.spans, (self.c.mask + 1) * sizeof(Span))
+            munmap(self.c.spans, self._index_bytes())
+        free(self.c.blocks)
+
+    cdef size_t _index_bytes(self) noexcept:
+        return ((self.c.block_mask + 1) << BLOCK_BITS) * sizeof(Span)
 
     cdef uint8_t* reserve(self, size_t size) except NULL:
         """Room for at most `size` bytes at one stretch.  The reservation ends with the next reserve or commit.
@@ -127,7 +126,7 @@ cdef class Ring:
             start = 0
         cdef uint64_t tail = ring.tail
         while tail < ring.head:
-            oldest = &ring.spans[tail & ring.mask]
+            oldest = ring_place(ring, tail)
             oldest_start = oldest.offset - oldest.lead
             if (wrapped and oldest_start >= ring.write) or start <= oldest_start < start + size:
                 tail += 1
@@ -141,32 +140,34 @@ cdef class Ring:
             else:
                 fence_all()
             bytes_used_again(ring.arena, ring.reserved)
-            self._give_back_index()
         if wrapped:
             ring.write = 0
         self.reserved_bytes = <uint32_t>size
         return ring.arena + start
 
-    cdef void _give_back_index(self) noexcept:
-        """Give back the pages of the index whose spans are gone.
+    cdef void _begin_block(self, uint64_t number) noexcept:
+        """Give a block of numbers its place: where those stood whose spans are gone, or memory that nothing has used yet.
 
-        A reader that is late finds zeros there, and then that the tail has moved.  The page of the newest span stays: a reader's walk ends at sizes
-        other than 0.
+        A reader that is late finds spans there that came later, and then that the tail has moved.
         """
         cdef ring_t* ring = &self.c
-        cdef uint64_t following = self.given_back + self.page_spans
-        while following <= ring.tail and following < ring.head and self.page_spans <= ring.mask:
-            if ring.head <= self.given_back + ring.mask:     # else later spans stand there already
-                madvise(&ring.spans[self.given_back & ring.mask], self.page_spans * sizeof(Span), MADV_DONTNEED)
-            self.given_back = following
-            following += self.page_spans
+        cdef uint64_t first = self.first_block
+        cdef uint64_t begin = self.places_used
+        if number - first > ring.block_mask and ring.tail < (first + 1) << BLOCK_BITS:
+            store_release(&ring.tail, (first + 1) << BLOCK_BITS)
+        if (first + 1) << BLOCK_BITS <= ring.tail:
+            begin = ring.blocks[first & ring.block_mask]
+            self.first_block = first + 1
+        else:
+            self.places_used += BLOCK_SPANS
+        store_release(&ring.blocks[number & ring.block_mask], begin)
 
     cdef bint _short_of_media(self) noexcept:
         """True when wrapping now would leave less than keep_ms, or less than two GOPs, for readers."""
         cdef ring_t* ring = &self.c
         if ring.limit >= ring.most or ring.tail == ring.head:
             return ring.limit < ring.most
-        cdef int64_t held = self.newest_dts - ring.spans[ring.tail & ring.mask].dts
+        cdef int64_t held = self.newest_dts - ring_place(ring, ring.tail).dts
         cdef int64_t gop = self.gop_ticks
         if self.key_dts != INT64_MIN and self.newest_dts - self.key_dts > gop:
             gop = self.newest_dts - self.key_dts
@@ -179,10 +180,11 @@ cdef class Ring:
             raise ValueError(f"commit of {lead} + {size} bytes into a reservation of {self.reserved_bytes}")
         self.reserved_bytes = 0
         cdef uint64_t seq = ring.head
-        if seq - ring.tail > ring.mask:
-            store_release(&ring.tail, seq - ring.mask)
-            self._give_back_index()
-        cdef Span* span = &ring.spans[seq & ring.mask]
+        if seq - ring.tail >= ring.most_held:
+            store_release(&ring.tail, seq - ring.most_held + 1)
+        if seq & (BLOCK_SPANS - 1) == 0:
+            self._begin_block(seq >> BLOCK_BITS)
+        cdef Span* span = ring_place(ring, seq)
         store_release(&span.offset, ring.write + lead)
         store_release_u32(&span.size, size)
         store_release_u32(&span.lead, lead)

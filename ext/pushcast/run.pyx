@@ -5,7 +5,7 @@ Neighbours in the arena make one piece; a new one begins behind each lead-in and
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from pushcast.atomics cimport load_acquire, load_acquire_i64, load_acquire_u32
-from pushcast.ring cimport NO_SPAN, Ring, ring_intact, ring_t
+from pushcast.ring cimport NO_SPAN, Ring, Span, ring_intact, ring_place, ring_t
 
 
 cdef void gather(
@@ -15,15 +15,17 @@ cdef void gather(
     cdef uint64_t last = min(until, load_acquire(&ring.head))
     cdef uint64_t first = seq
     cdef uint64_t end = NO_SPAN
+    cdef const Span* place
     cdef uint64_t offset
     cdef size_t size
     run.count = 0
     run.size = 0
     while seq < last and run.size < most:
-        if due_dts != INT64_MAX and load_acquire_i64(&ring.spans[seq & ring.mask].dts) > due_dts:
+        place = ring_place(ring, seq)
+        if due_dts != INT64_MAX and load_acquire_i64(&place.dts) > due_dts:
             break
-        offset = load_acquire(&ring.spans[seq & ring.mask].offset)
-        size = load_acquire_u32(&ring.spans[seq & ring.mask].size)
+        offset = load_acquire(&place.offset)
+        size = load_acquire_u32(&place.size)
         if offset == end:
             run.pieces[run.count - 1].iov_len += size
         elif run.count == MAX_PIECES:
