@@ -93,6 +93,7 @@ async def test_srt_keys_tokens_and_addresses(world: World, lines: pytest.LogCapt
         assert await call(ingest.port, streamid="#!::r=app/cam,m=publish,key=wrong") == 1401
         assert await call(ingest.port, streamid=f"#!::r=app/cam,m=publish,key={KEY}") is None
         token = make_token(SECRET, Scope(ip="127.0.0.0/8"), 60)
+        await until(lambda: world.registry.is_taken(*NAME))
         await until(lambda: not world.registry.is_taken(*NAME))
         assert await call(ingest.port, streamid=f"app/cam?token={token}") is None
     async with srt_of(world, deny=["127.0.0.1"]) as ingest:

@@ -159,6 +159,7 @@ cdef extern from "<srt/srt.h>" nogil:
     int srt_cleanup()
     SRTSOCKET srt_create_socket()
     int srt_bind(SRTSOCKET u, const sockaddr* name, int namelen)
+    int srt_bind_acquire(SRTSOCKET u, int udp)
     int srt_connect(SRTSOCKET u, const sockaddr* name, int namelen)
     int srt_listen(SRTSOCKET u, int backlog)
     SRTSOCKET srt_accept(SRTSOCKET u, sockaddr* name, int* namelen)

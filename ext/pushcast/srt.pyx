@@ -17,6 +17,7 @@ from libc.string cimport memcpy, memset, strncpy
 from pushcast.libsrt cimport *
 
 import atexit
+import os
 import socket as system_socket
 
 from pushcast.errors import Retry, SrtError
@@ -270,6 +271,20 @@ cdef class SrtSocket:
                 note(&failure)
         check(rc, &failure, "socket name")
         return ntohs((<sockaddr_in*>&storage).sin_port)
+
+    def bind_to(self, int udp):
+        """Instead of bind: use the UDP socket of this descriptor, which is bound, by a descriptor of its own."""
+        cdef failure_t failure
+        cdef int rc, own
+        self.require_open()
+        own = os.dup(udp)
+        with nogil:
+            rc = srt_bind_acquire(self.socket, own)
+            if rc < 0:
+                note(&failure)
+        if rc < 0:
+            os.close(own)
+        check(rc, &failure, "bind to a UDP socket")
 
     def close(self):
         """Close the socket unless an SrtTransport has it.  May block: not on the event loop."""

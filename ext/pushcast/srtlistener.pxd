@@ -36,6 +36,7 @@ cdef class SrtIntake:
     cdef int epoll
     cdef dict publishers                 # SRTSOCKET -> SrtPublisher
     cdef dict listeners                  # SRTSOCKET -> SrtListener
+    cdef set left                        # of the publishers' sockets: their peers had gone when they came, of which libsrt's epoll says nothing
     cdef bint stopping
 
     cdef int watch(self, SRTSOCKET socket) except -1

@@ -4,9 +4,10 @@
 answer is a passphrase (or none), or a reason to refuse that the caller sees.  So a caller that may not publish never
 becomes a connection.
 
-**Reading.**  The intake's thread waits for any socket to have something, without Python's lock, reads each until it has
-no more, and hands whole runs of messages to the TsTap in one piece.  libsrt delivers packet by packet, each at its time;
-to wake up for every one of them would cost more than all else, so the thread rests ROUND_US between two rounds.
+**Reading.**  The intake's thread asks which sockets have something, without Python's lock, reads each until it has no
+more, and hands whole runs of messages to the TsTap in one piece.  libsrt delivers packet by packet, each at its time; to
+wake up for every one of them would cost more than all else, so the thread rests ROUND_US between two rounds, and
+IDLE_US while there is no publisher.  It never waits in libsrt, which wakes every 10 ms and at each event of any socket.
 """
 cimport cython
 from libc.stdint cimport int64_t, uint8_t
@@ -27,8 +28,8 @@ cdef extern from "<unistd.h>" nogil:
 cdef enum:
     BACKLOG = 256
     EVENTS_AT_ONCE = 64
-    WAIT_MS = 100                # how soon stop() is seen when nothing comes
     ROUND_US = 4000              # as much later a packet may go on; the sender's slots are as far apart
+    IDLE_US = 25000              # as much later a caller may be accepted
     MESSAGE_BYTES = 1456         # the longest live message
     RUN_BYTES = 64 * 1024        # handed on in one piece
     RUNS_A_TURN = 16             # what one publisher may have of the thread's time
@@ -91,7 +92,7 @@ cdef class SrtListener(SrtSocket):
         self.accepted = accepted
 
     def listen(self):
-        """Take callers from now on; bound before."""
+        """Take callers from now on; bound before.  Who called at a socket that was taken over is answered first."""
         cdef failure_t failure
         cdef int rc
         self.require_open()
@@ -233,6 +234,7 @@ cdef class SrtIntake:
     def __cinit__(self):
         self.publishers = {}
         self.listeners = {}
+        self.left = set()
         self.epoll = -1
         self.epoll = new_epoll()
 
@@ -266,12 +268,15 @@ cdef class SrtIntake:
         except SrtError:
             del self.publishers[publisher.socket]
             raise
+        if srt_getsockstate(publisher.socket) != SRTS_CONNECTED:
+            self.left.add(publisher.socket)
 
     def remove(self, SrtPublisher publisher not None):
         """Read it no more; to be called before it is closed.  One that is not there is no error."""
         cdef SRTSOCKET socket = publisher.socket
         if self.publishers.get(socket) is publisher:
             del self.publishers[socket]
+            self.left.discard(socket)
             with nogil:
                 srt_epoll_remove_usock(self.epoll, socket)
 
@@ -279,19 +284,22 @@ cdef class SrtIntake:
         """The thread's body: returns after stop()."""
         cdef SRT_EPOLL_EVENT[EVENTS_AT_ONCE] events
         cdef int count, index
-        cdef long long begun
+        cdef long long begun, rest_us
         while not self.stopping:
             with nogil:
-                count = srt_epoll_uwait(self.epoll, events, EVENTS_AT_ONCE, WAIT_MS)
-            begun = monotonic_ns()
+                begun = monotonic_ns()
+                count = srt_epoll_uwait(self.epoll, events, EVENTS_AT_ONCE, 0)
             for index in range(min(max(count, 0), <int>EVENTS_AT_ONCE)):
                 self.serve(events[index].fd)
+            for socket in tuple(self.left):
+                self.serve(socket)
             if count >= EVENTS_AT_ONCE:
                 continue             # others are waiting behind these
+            rest_us = ROUND_US if self.publishers else IDLE_US
             with nogil:
-                begun = ROUND_US - (monotonic_ns() - begun) // 1000
-                if begun > 0:
-                    usleep(<unsigned int>begun)
+                rest_us -= (monotonic_ns() - begun) // 1000
+                if rest_us > 0:
+                    usleep(<unsigned int>rest_us)
 
     cdef int serve(self, SRTSOCKET socket) except -1:
         cdef SrtListener listener = self.listeners.get(socket)

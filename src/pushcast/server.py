@@ -30,7 +30,7 @@ from pushcast.desired import Desired
 from pushcast.destinations import DestinationPolicy
 from pushcast.egress.fanout import FanOut, Pace
 from pushcast.egress.resolve import enforce
-from pushcast.errors import SrtError, TransportError
+from pushcast.errors import TransportError
 from pushcast.events import Events
 from pushcast.health import look_after
 from pushcast.ingest.gate import Gate
@@ -194,8 +194,8 @@ def _srt_ingest(config: Config, registry: Registry, gate: Gate) -> SrtIngest:
 async def _listen_srt(ingest: SrtIngest) -> None:
     try:
         await ingest.start()
-    except SrtError as error:
-        raise TransportError(f"srt.port: cannot listen on {endpoint(ingest.host, ingest.port)}: {error}") from error
+    except OSError as error:
+        raise _cannot_listen("srt", ingest.host, ingest.port, error) from error
     _log.info("srt: listening on %s", endpoint(ingest.host, ingest.port))
 
 

@@ -19,6 +19,9 @@ class SrtSocket:
     def bind(self, family: int, address: str, port: int) -> int:
         """Bind to a local UDP port, 0 for any; returns the port.  An empty address means every interface."""
 
+    def bind_to(self, udp: int) -> None:
+        """Instead of bind: use the UDP socket of this descriptor, which is bound, by a descriptor of its own."""
+
     def close(self) -> None:
         """Close the socket unless an SrtTransport has it.  May block: not on the event loop."""
 

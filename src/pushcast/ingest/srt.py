@@ -2,14 +2,14 @@
 
 Who may is decided in the handshake, on libsrt's thread (srtlistener): a caller whose stream id cannot be read, who may
 not publish (gate.py) or whose stream is live is refused with the code that tells it so.  Only the webhook is asked
-behind it: what comes meanwhile waits in libsrt's buffer.
+behind it: what comes meanwhile waits in libsrt's buffer.  libsrt has no part in it before the first caller
+(first_caller.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import threading
 from functools import partial
@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 from pushcast.admission import Asked, Ground, PublishRefused
 from pushcast.errors import EngineError, NotFound, SrtError
+from pushcast.ingest.first_caller import FirstCaller
 from pushcast.ingest.gate import Gate, Permit
 from pushcast.ingest.publication import is_stream_name, vhost_named
 from pushcast.ingest.reception import Reception
@@ -30,6 +31,7 @@ _log = logger("ingest.srt")
 
 SILENT_S = 30.0  # libsrt itself ends a connection whose peer has gone
 LOOK_S = 0.5
+LISTEN_AGAIN_S = 1.0
 MAX_PUBLISHERS = 1000
 NOT_FOUND, CONFLICT, OVERLOAD = 1404, 1409, 1402
 CODES = {Ground.UNAUTHORIZED: 1401, Ground.FORBIDDEN: 1403, Ground.CONFLICT: CONFLICT, Ground.OVERLOAD: OVERLOAD}
@@ -58,32 +60,47 @@ class SrtIngest:
         self._publishers: set[_Publisher] = set()
         self._questions: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._first_caller: FirstCaller | None = None
         self._intake: SrtIntake | None = None
         self._listener: SrtListener | None = None
         self._thread: threading.Thread | None = None
         self._look: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Listen.  :raises EngineError: the port cannot be bound."""
+        """Listen.  :raises OSError: the port cannot be bound."""
         self._loop = asyncio.get_running_loop()
-        self._intake = SrtIntake()
-        options = (("rcvlatency", self._latency_ms), ("fc", RECEIVE_PACKETS), ("rcvbuf", RECEIVE_PACKETS * 1456))
-        self._listener = SrtListener(options, self._decide, self._accepted)
         host = await _resolved(self._loop, self.host)
-        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-        self.port = self._listener.bind(family, host, self.port)
-        self._listener.listen()
-        self._intake.listen(self._listener)
+        self._first_caller = FirstCaller(host, self.port, self._listen)
+        self.port = self._first_caller.port
+
+    def _listen(self, udp: socket.socket) -> None:
+        """Somebody calls: have libsrt listen."""
+        assert self._loop is not None
+        options = (("rcvlatency", self._latency_ms), ("fc", RECEIVE_PACKETS), ("rcvbuf", RECEIVE_PACKETS * 1456))
+        try:
+            listener = SrtListener(options, self._decide, self._accepted)
+            listener.bind_to(udp.fileno())
+            listener.listen()
+        except SrtError as error:
+            _log.error("callers cannot be answered now: %s", error)
+            self._look = self._loop.call_later(LISTEN_AGAIN_S, self._listen, udp)
+            return
+        udp.close()
+        self._listener = listener
+        self._intake = SrtIntake()
+        self._intake.listen(listener)
         self._thread = threading.Thread(target=self._intake.run, name="srt-intake", daemon=True)
         self._thread.start()
         self._look = self._loop.call_later(LOOK_S, self._look_after)
 
     async def close(self) -> None:
         """Stop listening and end all publishers and their streams."""
-        if self._intake is None or self._listener is None:
-            return
+        if self._first_caller is not None:
+            self._first_caller.close()
         if self._look is not None:
             self._look.cancel()
+        if self._intake is None or self._listener is None:
+            return
         for publisher in list(self._publishers):
             publisher.end("the server stops")
         for question in self._questions:
