@@ -44,7 +44,7 @@ async def _publish(ports: list[str]) -> None:
         async with room:
             target = protocol.parse(f"rtmp://127.0.0.1:{port}/bench", f"stream-{number}")
             link = await protocol.connect(target, BYTES_PER_S)
-        os.dup2(link._fd, FIRST_FD + number, inheritable=True)
+        os.dup2(link.fd, FIRST_FD + number, inheritable=True)
 
     await asyncio.gather(*(publish(number, port) for number, port in enumerate(ports)))
 

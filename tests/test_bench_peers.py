@@ -244,16 +244,25 @@ def test_ffmpeg_publishes_to_the_sink() -> None:
         assert until_marked(receiving, 5_000).total_bytes > 5_000
 
 
-@pytest.mark.parametrize("protocol", ["rtmp", "srt"])
-def test_a_floor_is_marked_connection_by_connection(protocol: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "before", "program"),
+    [
+        ("rtmp", [], "raw_tcp"),
+        ("rtmp", [sys.executable, "-m", "bench.raw_rtmp"], "raw_tcp"),
+        ("srt", [], "raw_srt"),
+    ],
+    ids=["rtmp", "rtmp, published first", "srt"],
+)
+def test_a_floor_is_marked_connection_by_connection(
+    protocol: str, before: list[str], program: str, tmp_path: Path
+) -> None:
     trace = tmp_path / "test.trace"
     write_trace(trace, [(n * 20_000, bytes(13_160)) for n in range(40)])
-    raw = build.program({"rtmp": "raw_tcp", "srt": "raw_srt"}[protocol])
-    with sink(protocol, 2, plain=True) as receiving:
+    with sink(protocol, 2, plain=not before) as receiving:
         ports = ",".join(map(str, receiving.ports))
-        command = [str(raw), "--trace", str(trace), "--ports", ports, "--destinations", "2"]
+        command = [*before, str(build.program(program)), "--trace", str(trace), "--ports", ports, "--destinations", "2"]
         command += ["--tick-ms", "40", "--warm-s", "0.2", "--window-s", "0.5"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
         mark = until_marked(receiving, json.loads(done.stdout)["total_bytes"])
         assert mark.total_bytes == json.loads(done.stdout)["total_bytes"]
         assert mark.bytes[0] == mark.bytes[1] > 0

@@ -50,6 +50,11 @@ class StreamLink(Link):
         self.lost = False
 
     @property
+    def fd(self) -> int:
+        """Of the channel's socket."""
+        return self._channel.fd
+
+    @property
     def peer(self) -> str:
         """What errors call the peer."""
         raise NotImplementedError
@@ -78,7 +83,7 @@ class StreamLink(Link):
     def _info(self) -> TcpInfo | None:
         """None when the connection is closed, or nothing is known of it any more."""
         try:
-            return None if self.transport.closed else tcp_info(self._channel.fd)
+            return None if self.transport.closed else tcp_info(self.fd)
         except OSError:
             return None
 
@@ -87,15 +92,15 @@ class StreamLink(Link):
         raise NotImplementedError
 
     def watch(self) -> None:
-        readiness().add(self._channel.fd, self)
+        readiness().add(self.fd, self)
 
     def unwatch(self) -> None:
         super().unwatch()
-        readiness().remove(self._channel.fd)
+        readiness().remove(self.fd)
 
     def lose(self, error: EngineError) -> None:
         self.lost = True
-        readiness().remove(self._channel.fd)
+        readiness().remove(self.fd)
         super().lose(error)
 
     def on_readable(self) -> None:
