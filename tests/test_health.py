@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,9 +35,9 @@ class Looks:
 
     def look(self, seen: Seen | None = None, overload: str = "", silent: bool = False, **figures: int) -> Condition:
         self.now_ns += SECOND
-        self.counters = replace(self.counters, sent_bytes=self.counters.sent_bytes + 100_000, **figures)
+        self.counters = self.counters._replace(sent_bytes=self.counters.sent_bytes + 100_000, **figures)
         if not silent:
-            self.counters = replace(self.counters, last_send_ns=self.now_ns)
+            self.counters = self.counters._replace(last_send_ns=self.now_ns)
         return self.pulse.look(self.counters, seen, overload, self.now_ns)
 
 

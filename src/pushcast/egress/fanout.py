@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pushcast.egress.link import Link
 from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
@@ -81,8 +81,7 @@ class ThreadStatistics:
     paced: Turns
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """What a sender did for one destination: bytes are all that the socket took, ``last_send_ns`` is monotonic."""
 
     sent_bytes: int

@@ -7,22 +7,14 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
-_BYTES = 232
 TCP_CLOSE = 7  # linux/tcp_states.h: reset, timed out or closed at both ends
-# Offsets in bytes, and the type that lies there.
-_UNACKED = 24
-_RTT_US = 68
-_BYTES_ACKED = 120
-_NOTSENT_BYTES = 144
-_BYTES_SENT = 200
-_BYTES_RETRANS = 208
-_U32, _U64 = struct.Struct("=I"), struct.Struct("=Q")
+# tcpi_state; at 24 unacked, 68 rtt (us), 120 bytes_acked, 144 notsent_bytes, 200 bytes_sent, 208 bytes_retrans.
+_FIELDS = struct.Struct("=B23xI40xI48xQ16xI52xQQ")
 
 
-@dataclass(frozen=True, slots=True)
-class TcpInfo:
+class TcpInfo(NamedTuple):
     """``state`` is the kernel's, TCP_CLOSE for a connection that is no more.
 
     ``acked_bytes`` counts what the peer's kernel has confirmed, ``unacked_segments`` what is on the way.
@@ -39,18 +31,11 @@ class TcpInfo:
 
 def tcp_info(fd: int) -> TcpInfo:
     """Raises OSError."""
-    view = socket.socket(fileno=fd)
+    # Nobody asks the view for its family; left out, the kernel would be asked three times.
+    view = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=fd)
     try:
-        found = view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES)
+        found = view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size)
     finally:
         view.detach()
-    found = found.ljust(_BYTES, b"\0")
-    return TcpInfo(
-        state=found[0],
-        rtt_ms=_U32.unpack_from(found, _RTT_US)[0] / 1000,
-        unacked_segments=_U32.unpack_from(found, _UNACKED)[0],
-        notsent_bytes=_U32.unpack_from(found, _NOTSENT_BYTES)[0],
-        acked_bytes=_U64.unpack_from(found, _BYTES_ACKED)[0],
-        sent_bytes=_U64.unpack_from(found, _BYTES_SENT)[0],
-        retransmitted_bytes=_U64.unpack_from(found, _BYTES_RETRANS)[0],
-    )
+    state, unacked, rtt_us, acked, notsent, sent, resent = _FIELDS.unpack(found.ljust(_FIELDS.size, b"\0"))
+    return TcpInfo(state, rtt_us / 1000, unacked, notsent, acked, sent, resent)
