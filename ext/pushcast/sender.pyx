@@ -151,6 +151,19 @@ cdef class Destination:
         """This destination's row of the counter table, as a dict."""
         return as_dict(self.c.cursor.row)
 
+    def progress(self):
+        """Of the counters what a look at its health needs: (sent_bytes, sends, jumps, skipped_spans, lag_ms, max_gap_ms, refused, last_send_ns,
+        blocked_ms).
+        """
+        cdef const counters_t* row = self.c.cursor.row
+        cdef uint64_t blocked_since_ns = load_relaxed(&row.blocked_since_ns)
+        cdef uint64_t blocked_ns = <uint64_t>monotonic_ns() - blocked_since_ns if blocked_since_ns else 0
+        return (
+            load_relaxed(&row.sent_bytes), load_relaxed(&row.sends), load_relaxed(&row.jumps), load_relaxed(&row.skipped_spans),
+            load_relaxed(&row.lag_ms), load_relaxed(&row.max_gap_ns) // 1000000, load_relaxed(&row.refused), load_relaxed(&row.last_send_ns),
+            blocked_ns // 1000000,
+        )
+
     def reset_gap(self):
         """Begin a new measurement of max_gap_ns."""
         self.table.reset_gap(self.row)

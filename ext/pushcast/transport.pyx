@@ -47,6 +47,7 @@ cdef extern from "<sys/socket.h>" nogil:
     Py_ssize_t send(int fd, const void* data, size_t size, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
+    int getsockopt(int fd, int level, int name, void* value, unsigned int* size)
     int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
     enum:
         MSG_DONTWAIT
@@ -57,6 +58,13 @@ cdef extern from "<netinet/udp.h>" nogil:
         SOL_UDP
         UDP_SEGMENT
 
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        IPPROTO_TCP
+        TCP_INFO
+
+cdef enum:
+    TCP_INFO_BYTES = 232         # up to tcpi_rcv_ooopack, of Linux 4.19
 
 
 cdef bint would_block(int code) noexcept nogil:
@@ -316,3 +324,13 @@ cdef class TcpTransport(Transport):
         self.c.fd = fd
         self.c.datagram = 0
         self.c.class_ = CLASS_TCP
+
+
+def tcp_info_bytes(int fd):
+    """struct tcp_info of linux/tcp.h: what this kernel knows of a connection, and zeros for the rest.  Raises OSError."""
+    cdef char[TCP_INFO_BYTES] info
+    cdef unsigned int size = TCP_INFO_BYTES
+    memset(info, 0, TCP_INFO_BYTES)
+    if getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size):
+        raise OSError(errno, os.strerror(errno))
+    return info[:TCP_INFO_BYTES]

@@ -12,7 +12,6 @@ import asyncio
 import errno
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,18 +122,7 @@ class Attachment:
 
     def counters(self) -> Counters:
         """A snapshot, read without a lock; it stays right after the release."""
-        row = self._destination.counters()
-        return Counters(
-            sent_bytes=row["sent_bytes"],
-            sends=row["sends"],
-            jumps=row["jumps"],
-            skipped_spans=row["skipped_spans"],
-            lag_ms=row["lag_ms"],
-            max_gap_ms=row["max_gap_ns"] // 1_000_000,
-            refused=row["refused"],
-            last_send_ns=row["last_send_ns"],
-            blocked_ms=(time.monotonic_ns() - row["blocked_since_ns"]) // 1_000_000 if row["blocked_since_ns"] else 0,
-        )
+        return Counters._make(self._destination.progress())
 
     @property
     def overload(self) -> str:

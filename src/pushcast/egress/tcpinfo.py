@@ -5,9 +5,10 @@ A kernel may know fewer fields than are named here: those are 0.
 
 from __future__ import annotations
 
-import socket
 import struct
 from typing import NamedTuple
+
+from pushcast.transport import tcp_info_bytes
 
 TCP_CLOSE = 7  # linux/tcp_states.h: reset, timed out or closed at both ends
 # tcpi_state; at 24 unacked, 68 rtt (us), 120 bytes_acked, 144 notsent_bytes, 200 bytes_sent, 208 bytes_retrans.
@@ -31,11 +32,5 @@ class TcpInfo(NamedTuple):
 
 def tcp_info(fd: int) -> TcpInfo:
     """Raises OSError."""
-    # Nobody asks the view for its family; left out, the kernel would be asked three times.
-    view = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=fd)
-    try:
-        found = view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size)
-    finally:
-        view.detach()
-    state, unacked, rtt_us, acked, notsent, sent, resent = _FIELDS.unpack(found.ljust(_FIELDS.size, b"\0"))
+    state, unacked, rtt_us, acked, notsent, sent, resent = _FIELDS.unpack_from(tcp_info_bytes(fd))
     return TcpInfo(state, rtt_us / 1000, unacked, notsent, acked, sent, resent)
