@@ -43,7 +43,7 @@ def test_what_a_handshake_is(datagram: bytes, expected: bool) -> None:
 @pytest.mark.parametrize("noise", [[], [b""], [b"x"] * (3 * LOOKS_AT_ONCE), [DATA, HANDSHAKE[:40], b""]])
 async def test_a_handshake_goes_with_its_socket_and_noise_goes_away(noise: list[bytes], sender: socket.socket) -> None:
     called: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
-    first = FirstCaller("127.0.0.1", 0, called.set_result)
+    first = FirstCaller(socket.AF_INET, ("127.0.0.1", 0), called.set_result)
     for datagram in [*noise, HANDSHAKE + b"extensions", b"behind it"]:
         sender.sendto(datagram, ("127.0.0.1", first.port))
     with await asyncio.wait_for(called, 10) as udp:
@@ -52,18 +52,18 @@ async def test_a_handshake_goes_with_its_socket_and_noise_goes_away(noise: list[
         assert udp.recv(2000) == b"behind it"
 
 
-async def test_the_port_is_free_once_it_is_closed(sender: socket.socket) -> None:
-    first = FirstCaller("127.0.0.1", 0, lambda udp: pytest.fail("nobody called"))
+async def test_the_port_is_free_once_it_is_closed() -> None:
+    first = FirstCaller(socket.AF_INET, ("127.0.0.1", 0), lambda udp: pytest.fail("nobody called"))
     with pytest.raises(OSError, match="in use") as caught:
-        FirstCaller("127.0.0.1", first.port, lambda udp: None)
+        FirstCaller(socket.AF_INET, ("127.0.0.1", first.port), lambda udp: None)
     assert caught.value.errno == errno.EADDRINUSE
     first.close()
-    FirstCaller("127.0.0.1", first.port, lambda udp: None).close()
+    FirstCaller(socket.AF_INET, ("127.0.0.1", first.port), lambda udp: None).close()
 
 
-async def test_ipv6(sender: socket.socket) -> None:
+async def test_ipv6() -> None:
     called: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
-    first = FirstCaller("::1", 0, called.set_result)
+    first = FirstCaller(socket.AF_INET6, ("::1", 0), called.set_result)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as caller:
         caller.sendto(HANDSHAKE, ("::1", first.port))
         (await asyncio.wait_for(called, 10)).close()

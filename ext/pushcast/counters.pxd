@@ -21,9 +21,6 @@ ctypedef struct counters_t:     # every word stored and loaded relaxed; two cach
     uint64_t blocked_since_ns    # CLOCK_MONOTONIC since when the peer takes nothing, 0 while it takes something
 
 
-cdef dict as_dict(const counters_t* row)
-
-
 @cython.final
 cdef class CounterTable:
     cdef list blocks             # numpy arrays; a block never moves, so a row's address holds as long as the table

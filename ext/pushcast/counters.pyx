@@ -35,28 +35,6 @@ cdef enum:
     BLOCK_ROWS = 256
 
 
-cdef dict as_dict(const counters_t* row):
-    """A copy of a row."""
-    return {
-        "sent_bytes": load_relaxed(&row.sent_bytes),
-        "media_bytes": load_relaxed(&row.media_bytes),
-        "sends": load_relaxed(&row.sends),
-        "jumps": load_relaxed(&row.jumps),
-        "skipped_spans": load_relaxed(&row.skipped_spans),
-        "damaged": load_relaxed(&row.damaged),
-        "first_send_ns": load_relaxed(&row.first_send_ns),
-        "last_send_ns": load_relaxed(&row.last_send_ns),
-        "max_gap_ns": load_relaxed(&row.max_gap_ns),
-        "lag_ms": load_relaxed(&row.lag_ms),
-        "refused": load_relaxed(&row.refused),
-        "short_sends": load_relaxed(&row.short_sends),
-        "dropped_packets": load_relaxed(&row.dropped_packets),
-        "send_buffer_ms": load_relaxed(&row.send_buffer_ms),
-        "send_buffer_allowed_ms": load_relaxed(&row.send_buffer_allowed_ms),
-        "blocked_since_ns": load_relaxed(&row.blocked_since_ns),
-    }
-
-
 cdef class CounterTable:
     """Rows for destinations, handed out by `take` and returned by `give`."""
 
@@ -102,7 +80,25 @@ cdef class CounterTable:
 
     def read(self, size_t index):
         """One row as a dict of ints."""
-        return as_dict(self.row(index))
+        cdef counters_t* row = self.row(index)
+        return {
+            "sent_bytes": load_relaxed(&row.sent_bytes),
+            "media_bytes": load_relaxed(&row.media_bytes),
+            "sends": load_relaxed(&row.sends),
+            "jumps": load_relaxed(&row.jumps),
+            "skipped_spans": load_relaxed(&row.skipped_spans),
+            "damaged": load_relaxed(&row.damaged),
+            "first_send_ns": load_relaxed(&row.first_send_ns),
+            "last_send_ns": load_relaxed(&row.last_send_ns),
+            "max_gap_ns": load_relaxed(&row.max_gap_ns),
+            "lag_ms": load_relaxed(&row.lag_ms),
+            "refused": load_relaxed(&row.refused),
+            "short_sends": load_relaxed(&row.short_sends),
+            "dropped_packets": load_relaxed(&row.dropped_packets),
+            "send_buffer_ms": load_relaxed(&row.send_buffer_ms),
+            "send_buffer_allowed_ms": load_relaxed(&row.send_buffer_allowed_ms),
+            "blocked_since_ns": load_relaxed(&row.blocked_since_ns),
+        }
 
     def reset_gap(self, size_t index):
         """Begin a new measurement of max_gap_ns."""

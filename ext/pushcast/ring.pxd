@@ -9,7 +9,7 @@ cdef enum:
     SPAN_CONFIG = 2          # carries a decoder configuration
     SPAN_DISCONTINUITY = 4
     BLOCK_BITS = 6           # of a sequence number: its place in a block of the index
-    BLOCK_SPANS = 64
+    BLOCK_SPANS = 1 << BLOCK_BITS
 
 cdef extern from *:
     """

@@ -20,7 +20,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from pushcast.atomics cimport load_acquire, load_relaxed, store_release
-from pushcast.counters cimport CounterTable, as_dict, counters_t
+from pushcast.counters cimport CounterTable, counters_t
 from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_say, cursor_slot
 from pushcast.mailbox cimport (
     COMMAND_ATTACH, COMMAND_CONTROL, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, event_t,
@@ -149,7 +149,7 @@ cdef class Destination:
 
     def counters(self):
         """This destination's row of the counter table, as a dict."""
-        return as_dict(self.c.cursor.row)
+        return self.table.read(self.row)
 
     def progress(self):
         """Of the counters what a look at its health needs: (sent_bytes, sends, jumps, skipped_spans, lag_ms, max_gap_ms, refused, last_send_ns,

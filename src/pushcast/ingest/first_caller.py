@@ -12,6 +12,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from typing import Any
 
 # draft-sharabayko-srt, 3.2.1: a control packet of type 0, 16 bytes of header and 48 of handshake at the least.
 HANDSHAKE_BYTES = 64
@@ -20,21 +21,20 @@ LOOKS_AT_ONCE = 64  # then others of the event loop have their turn
 
 
 class FirstCaller:
-    """Binds the port, and gives the socket away with the first handshake.  :raises OSError: it cannot be bound.
+    """Binds an address, and gives the socket away with the first handshake.  :raises OSError: it cannot be bound.
 
     ``called(udp)``: the socket is the callee's now; once at the most.
     """
 
-    def __init__(self, host: str, port: int, called: Callable[[socket.socket], None]) -> None:
-        address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
+    def __init__(self, family: int, address: Any, called: Callable[[socket.socket], None]) -> None:
         self._called = called
         self._loop = asyncio.get_running_loop()
-        self._udp = socket.socket(address[0], socket.SOCK_DGRAM)
+        self._udp = socket.socket(family, socket.SOCK_DGRAM)
         try:
             self._udp.setblocking(False)
-            if address[0] == socket.AF_INET6:
+            if family == socket.AF_INET6:
                 self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self._udp.bind(address[4])
+            self._udp.bind(address)
         except OSError:
             self._udp.close()
             raise

@@ -69,8 +69,9 @@ class SrtIngest:
     async def start(self) -> None:
         """Listen.  :raises OSError: the port cannot be bound."""
         self._loop = asyncio.get_running_loop()
-        host = await _resolved(self._loop, self.host)
-        self._first_caller = FirstCaller(host, self.port, self._listen)
+        found = await self._loop.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
+        family, _, _, _, address = found[0]
+        self._first_caller = FirstCaller(family, address, self._listen)
         self.port = self._first_caller.port
 
     def _listen(self, udp: socket.socket) -> None:
@@ -253,11 +254,6 @@ class _Publisher:
             reason = self._reception.reason_to_stop(SILENT_S)
             if reason:
                 self.end(reason)
-
-
-async def _resolved(loop: asyncio.AbstractEventLoop, host: str) -> str:
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    return str(found[0][4][0])
 
 
 def _url(port: int, asked: Asked) -> str:
