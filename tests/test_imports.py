@@ -34,6 +34,7 @@ EXTENSION_LAYERS = [
         "wakeup",
         "splice",
         "wrap",
+        "tcpinfo",
     ],
     ["psisection", "tscheck", "flvtag", "message"],
     [
@@ -69,7 +70,7 @@ EXTENSION_LAYERS = [
     ["intake", "mpegts", "flv", "sinktcp", "sinksrt"],
     ["cbr"],
     ["measured", "sender", "sinkrtmp"],
-    ["source"],
+    ["source", "pulse"],
     ["esparser", "relay"],
     ["nalparser", "audioparser", "timebase"],
     ["tsinput", "flvinput"],
@@ -109,7 +110,19 @@ PYTHON_LAYERS = [
     ["__main__"],
 ]
 # The extensions stand between the vocabulary and those who carry media.
-TOUCH_EXTENSIONS = {"flvcodecs", "rtmp", "stream", "ingest", "egress", "sink", "session", "connect", "push", "server"}
+TOUCH_EXTENSIONS = {
+    "flvcodecs",
+    "rtmp",
+    "stream",
+    "ingest",
+    "egress",
+    "health",
+    "sink",
+    "session",
+    "connect",
+    "push",
+    "server",
+}
 EXTENSIONS_MAY_IMPORT = {
     "errors",
     "media",

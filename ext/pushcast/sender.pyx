@@ -152,7 +152,7 @@ cdef class Destination:
         return self.table.read(self.row)
 
     def progress(self):
-        """Of the counters what a look at its health needs: (sent_bytes, sends, jumps, skipped_spans, lag_ms, max_gap_ms, refused, last_send_ns,
+        """Of the counters what people ask for: (sent_bytes, sends, jumps, skipped_spans, lag_ms, max_gap_ms, refused, last_send_ns,
         blocked_ms).
         """
         cdef const counters_t* row = self.c.cursor.row

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from pushcast.atomics cimport add_relaxed, load_relaxed
 from pushcast.libsrt cimport *
 from pushcast.srt cimport SrtCaller, close_now
-from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, iovec, pass_bytes, transport_t
+from pushcast.transport cimport CLASS_SRT, Transport, backlog_t, iovec, pass_bytes, seen_t, transport_t
 
 cdef enum:
     PACKET_BYTES = 188           # one TS packet
@@ -81,6 +81,18 @@ cdef bint srt_look(transport_t* self, backlog_t* backlog) noexcept nogil:
     return True
 
 
+cdef bint srt_see(const transport_t* self, seen_t* seen) noexcept nogil:
+    cdef SRT_TRACEBSTATS s
+    if srt_bistats(self.fd, &s, 0, 1) < 0:
+        return False
+    seen.confirmed = <uint64_t>(s.pktSentUniqueTotal - s.pktSndBuf)
+    seen.sent = <uint64_t>s.pktSentTotal
+    seen.resent = <uint64_t>s.pktRetransTotal
+    seen.dropped = <uint64_t>s.pktSndDropTotal
+    seen.waits = s.pktSndBuf > 0
+    return True
+
+
 @cython.final
 cdef class SrtTransport(Transport):
     """SrtTransport(caller, datagram_bytes=1316): takes the socket of a connected SrtCaller.
@@ -96,6 +108,7 @@ cdef class SrtTransport(Transport):
         caller.require_open()
         self.c.send = srt_send_run
         self.c.look = srt_look
+        self.c.see = srt_see
         self.c.datagram = datagram_bytes
         self.c.class_ = CLASS_SRT
         self.c.fd = caller.socket

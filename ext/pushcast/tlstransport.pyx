@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t
 
 from pushcast.atomics cimport add_relaxed
 from pushcast.tls cimport TlsConnection, tls_t, tls_write
-from pushcast.transport cimport CLASS_TCP, Transport, iovec, transport_t
+from pushcast.transport cimport CLASS_TCP, Transport, iovec, tcp_see, transport_t
 
 import os
 
@@ -27,6 +27,7 @@ cdef class TlsTransport(Transport):
     def __cinit__(self, TlsConnection connection not None, int fd):
         self.connection = connection
         self.c.send = tls_send
+        self.c.see = tcp_see
         self.c.fd = fd
         self.c.own = &connection.c
         self.c.datagram = 0

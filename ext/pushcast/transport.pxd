@@ -40,6 +40,16 @@ ctypedef Py_ssize_t (*send_t)(transport_t* self, iovec* pieces, uint32_t count, 
 # Fills in what a transport with a queue of its own has not got rid of; False when it cannot say now.
 ctypedef bint (*look_t)(transport_t* self, backlog_t* backlog) noexcept nogil
 
+# Fills in what the peer has confirmed; False when that is not known, or no longer.  From any thread, while the transport is not closed.
+ctypedef bint (*see_t)(const transport_t* self, seen_t* seen) noexcept nogil
+
+ctypedef struct seen_t:      # all in one unit, bytes or packets
+    uint64_t confirmed
+    uint64_t sent
+    uint64_t resent          # again, for it was lost
+    uint64_t dropped         # given up
+    bint waits               # it owes a confirmation of more
+
 ctypedef struct backlog_t:
     uint64_t dropped_packets # given up since connect, because they had become too late
     uint64_t buffer_ms       # media time that waits for acknowledgement
@@ -56,6 +66,7 @@ ctypedef struct transport_t:
     uint32_t gso             # UDP: 1 while the kernel segments
     uint64_t refused         # UDP: ICMP refusals seen; not fatal
     uint64_t short_sends     # sends that took less than was offered
+    see_t see                # NULL: no peer confirms anything; last, for a turn has no use for it
 
 # The kernel takes nothing now; ENOBUFS and ENOMEM are a full device queue, which drains like a full socket.
 cdef bint would_block(int code) noexcept nogil
@@ -74,6 +85,9 @@ cdef uint32_t lay_datagrams(
 cdef Py_ssize_t send_segmented(transport_t* self, iovec* pieces, uint32_t count, size_t size) noexcept nogil
 cdef Py_ssize_t send_messages(transport_t* self, mmsghdr* messages, unsigned int count, size_t size) noexcept nogil
 cdef int set_segment(transport_t* self, int segment_bytes) noexcept nogil
+
+# `see` of whatever sends over a TCP socket.
+cdef bint tcp_see(const transport_t* self, seen_t* seen) noexcept nogil
 
 cdef class Transport:
     cdef transport_t c

@@ -24,6 +24,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset
 
 from pushcast.atomics cimport add_relaxed, load_relaxed, load_relaxed_u32, store_relaxed_u32
+from pushcast.tcpinfo cimport read_tcp_info, tcp_info_t
 
 import os
 
@@ -47,7 +48,6 @@ cdef extern from "<sys/socket.h>" nogil:
     Py_ssize_t send(int fd, const void* data, size_t size, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags)
-    int getsockopt(int fd, int level, int name, void* value, unsigned int* size)
     int setsockopt(int fd, int level, int name, const void* value, unsigned int size)
     enum:
         MSG_DONTWAIT
@@ -57,14 +57,6 @@ cdef extern from "<netinet/udp.h>" nogil:
     enum:
         SOL_UDP
         UDP_SEGMENT
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    enum:
-        IPPROTO_TCP
-        TCP_INFO
-
-cdef enum:
-    TCP_INFO_BYTES = 232         # up to tcpi_rcv_ooopack, of Linux 4.19
 
 
 cdef bint would_block(int code) noexcept nogil:
@@ -227,6 +219,18 @@ cdef Py_ssize_t tcp_send(transport_t* self, iovec* pieces, uint32_t count, size_
     return -errno
 
 
+cdef bint tcp_see(const transport_t* self, seen_t* seen) noexcept nogil:
+    cdef tcp_info_t info
+    if read_tcp_info(self.fd, &info):
+        return False
+    seen.confirmed = info.acked_bytes
+    seen.sent = info.sent_bytes
+    seen.resent = info.retransmitted_bytes
+    seen.dropped = 0
+    seen.waits = info.unacked_segments > 0 or info.notsent_bytes > 0
+    return True
+
+
 cdef class Transport:
     """A connected peer's writing side.  Made by egress, driven by one Sender, closed by egress after the Sender released it."""
 
@@ -321,16 +325,7 @@ cdef class TcpTransport(Transport):
 
     def __cinit__(self, int fd):
         self.c.send = tcp_send
+        self.c.see = tcp_see
         self.c.fd = fd
         self.c.datagram = 0
         self.c.class_ = CLASS_TCP
-
-
-def tcp_info_bytes(int fd):
-    """struct tcp_info of linux/tcp.h: what this kernel knows of a connection, and zeros for the rest.  Raises OSError."""
-    cdef char[TCP_INFO_BYTES] info
-    cdef unsigned int size = TCP_INFO_BYTES
-    memset(info, 0, TCP_INFO_BYTES)
-    if getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size):
-        raise OSError(errno, os.strerror(errno))
-    return info[:TCP_INFO_BYTES]

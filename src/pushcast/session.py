@@ -18,7 +18,7 @@ from pushcast.connect import close_in_time, connect_in_time, connect_unless, sel
 from pushcast.egress import Link, Target
 from pushcast.egress.fanout import Attachment, FanOut
 from pushcast.errors import ConnectionLost, EngineError, Stalled
-from pushcast.health import WELL, Condition, Health, Pulse
+from pushcast.health import WELL, Condition, Health, condition, new_pulse
 from pushcast.log import Prefixed
 from pushcast.settings import PushSettings
 from pushcast.stream import OutputStream
@@ -93,7 +93,7 @@ class Session:
         self._fanout = fanout
         self._attachment = self._attach(feed, link)
         self._start_ns = time.monotonic_ns()
-        self._pulse = Pulse(self._start_ns)
+        self._pulse = new_pulse(self._attachment.destination)
         self._carried_bytes = 0  # of the streams before this one
         self._carried_send_ns = 0
         self._loss: EngineError | None = None  # what the link said when it lost its peer
@@ -177,11 +177,12 @@ class Session:
         attachment = self._attachment
         if (selfcheck := self._feed.selfcheck) is not None:
             selfcheck.look()
-        self.condition = _HELD
-        if not self.holding:
-            self.condition = self._pulse.look(
-                attachment.counters(), self._link.seen(), attachment.overload, time.monotonic_ns()
-            )
+        if self.holding:
+            self.condition = _HELD
+        elif found := self._pulse.look(attachment.overloaded):
+            self.condition = condition(found, self._pulse.figure, attachment.overload)
+        else:
+            self.condition = WELL
         return before
 
     def figures(self) -> dict[str, Any]:
@@ -355,7 +356,7 @@ class Session:
         self._unwatch()
         self._carry(left)
         self._link, self._attachment, self._moved_to = link, attachment, target.endpoint
-        self._pulse = Pulse(time.monotonic_ns())
+        self._pulse = new_pulse(attachment.destination)
         self._watch()
         self._leaving = asyncio.create_task(self._leave(before, left, self._leaving))
         self._owner.log.info("goes on at %s, as the server asked", target.endpoint)
@@ -394,6 +395,6 @@ class Session:
         self.give_back()
         self.stream, self._feed = stream, feed
         self._attachment = self._attach(feed, self._link, before=before)
-        self._pulse = Pulse(time.monotonic_ns())
+        self._pulse = new_pulse(self._attachment.destination)
         self._watch()
         self._owner.log.info("goes on with the stream that is back")

@@ -1,8 +1,5 @@
 from typing import final
 
-def tcp_info_bytes(fd: int) -> bytes:
-    """struct tcp_info of linux/tcp.h: what this kernel knows of a connection, zeros for the rest.  Raises OSError."""
-
 class Transport:
     @property
     def closed(self) -> bool: ...

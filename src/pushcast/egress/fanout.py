@@ -111,6 +111,10 @@ class Attachment:
         self._released: asyncio.Future[None] = loop.create_future()
 
     @property
+    def destination(self) -> Destination:
+        return self._destination
+
+    @property
     def zero_ms(self) -> int:
         """The time that the peer was told to be 0."""
         return self._destination.zero_ms

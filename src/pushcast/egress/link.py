@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pushcast.errors import EngineError
 from pushcast.log import endpoint
@@ -56,20 +56,6 @@ class Target:
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and should be known of, a sentence each."""
         return ()
-
-
-class Seen(NamedTuple):
-    """What a link knows of its peer: how much it has confirmed, and whether it owes a confirmation of more.
-
-    ``sent``, ``resent`` (again, for it was lost) and ``dropped`` (given up) are in one unit, bytes or packets, as is
-    what was confirmed.
-    """
-
-    confirmed: int
-    waits: bool
-    sent: int
-    resent: int
-    dropped: int
 
 
 class Link:
@@ -126,10 +112,6 @@ class Link:
     def described(self) -> dict[str, Any]:
         """What the API shows of the connection and does not change while it lasts; empty when there is nothing."""
         return {}
-
-    def seen(self) -> Seen | None:
-        """What the peer has confirmed; None where no peer confirms anything, or the connection is gone."""
-        return None
 
     def stats(self) -> dict[str, int | float]:
         """Figures of this protocol alone, units in the names; empty when there are none."""

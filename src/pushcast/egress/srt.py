@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pushcast.egress.link import NO_OPTIONS, Link, Protocol, Seen, Target
+from pushcast.egress.link import NO_OPTIONS, Link, Protocol, Target
 from pushcast.egress.multiplexer import Lease, PortKey, Ports
 from pushcast.egress.resolve import Address, resolve
 from pushcast.egress.srt_members import read_srt_options
@@ -151,18 +151,6 @@ class SrtLink(Link):
     async def close(self) -> None:
         closed = _close_soon(self.transport.close, self._lease)
         await asyncio.shield(asyncio.wrap_future(closed))
-
-    def seen(self) -> Seen | None:
-        found = self.transport.stats()
-        if not found:
-            return None
-        return Seen(
-            confirmed=int(found["sent_unique_packets"] - found["send_buffer_packets"]),
-            waits=found["send_buffer_packets"] > 0,
-            sent=int(found["sent_packets"]),
-            resent=int(found["retransmitted_packets"]),
-            dropped=int(found["dropped_packets"]),
-        )
 
     def stats(self) -> dict[str, int | float]:
         return self.transport.stats()

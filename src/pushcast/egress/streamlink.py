@@ -7,10 +7,10 @@ import socket
 from typing import Any
 
 from pushcast.egress.channel import Channel
-from pushcast.egress.link import Link, Seen
+from pushcast.egress.link import Link
 from pushcast.egress.readiness import readiness
-from pushcast.egress.tcpinfo import TCP_CLOSE, TcpInfo, tcp_info
 from pushcast.errors import ConnectionLost, EngineError, Stalled
+from pushcast.tcpinfo import TCP_CLOSE, TcpInfo, tcp_info
 
 # A peer that takes nothing for so long is gone; the kernel would go on for 15 minutes.
 USER_TIMEOUT_MS = 10_000
@@ -61,13 +61,6 @@ class StreamLink(Link):
 
     def described(self) -> dict[str, Any]:
         return self._channel.described()
-
-    def seen(self) -> Seen | None:
-        info = self._info()
-        if info is None:
-            return None
-        waits = info.unacked_segments > 0 or info.notsent_bytes > 0
-        return Seen(info.acked_bytes, waits, info.sent_bytes, info.retransmitted_bytes, 0)
 
     def stats(self) -> dict[str, int | float]:
         info = self._info()
