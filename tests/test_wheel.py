@@ -29,7 +29,7 @@ def test_turns_are_spread_evenly():
         (20, 5, [1] * 5),
         (40, 4, [1, 0, 1, 0, 1, 0, 1, 0, 0, 0]),
         (40, 50, [10, 0] * 5),
-        (200, 7, ([1] + [0] * 7) * 6 + [1, 0]),
+        (200, 7, ([2] + [0] * 9) * 2 + ([1] + [0] * 9) * 3),
     ],
 )
 def test_few_members_use_few_slots(interval_ms, members, used):
@@ -43,7 +43,7 @@ def test_few_members_use_few_slots(interval_ms, members, used):
 def test_slots_in_use_grow_with_the_population():
     wheel = Wheel(200, 200)
     seats = []
-    for members, used in ((50, 7), (500, 7), (1500, 13), (3200, 25), (6400, 50)):
+    for members, used in ((50, 5), (500, 5), (1500, 20), (3200, 40), (6400, 40)):
         seats += [Seat(wheel) for _ in range(members - len(seats))]
         assert sum(map(bool, wheel.turns())) == used
         assert max(wheel.turns()) <= 2 * 128
@@ -68,8 +68,8 @@ def test_a_busy_thread_lengthens_the_interval_up_to_its_bound():
     seats = [Seat(wheel) for _ in range(1000)]
     assert paces(wheel, 790, 3) == [40, 40, 40]
     assert paces(wheel, 810, 10) == [48, 60, 72, 88, 108, 132, 164, 200, 200, 200]
-    assert sorted(set(wheel.turns())) == [0, 76, 77]
-    assert len({seat.slot for seat in seats}) == 13
+    assert wheel.turns() == ([100] + [0] * 4) * 10
+    assert len({seat.slot for seat in seats}) == 10
 
 
 def test_a_calm_thread_returns_to_what_was_configured_and_not_at_once():

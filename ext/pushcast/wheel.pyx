@@ -1,8 +1,8 @@
 """Wheels: the destinations of one class of transports, spread evenly over the slots of their interval.
 
-A wheel turns one slot further every 4 ms (that of paced destinations every 1 ms); whoever sits there has its turn.  Every slot in use is a wake-up of the thread, which costs as much as eight sends, so
-a wheel uses at least LEAST_USED of its slots, that N sends never leave as one burst, and more only when each has MEMBERS_PER_SLOT: a burst of 1.6 MB at 2.5 Mbit/s
-and 40 ms.
+A wheel turns one slot further every 4 ms (that of paced destinations every 1 ms); whoever sits there has its turn.  Every slot in use is a wake-up of the
+thread, which costs as much as eight sends, so a wheel uses LEAST_USED of its slots, that N sends never leave as one burst, and more only when each has
+MEMBERS_PER_SLOT: a burst of 1.6 MB at 2.5 Mbit/s and 40 ms.
 
 Between its two bounds the interval follows the load: `judge` is asked once
 for each window of time and makes the wheel that costs most a quarter slower when the thread is busy for more than BUSY_PERMILLE of the window.  It makes one faster
@@ -21,7 +21,7 @@ cdef enum:
     CALM_PERMILLE = 600
     CALM_WINDOWS = 5
     LEAST_ROOM = 16
-    LEAST_USED = 4
+    LEAST_USED = 5
     MEMBERS_PER_SLOT = 128
     MAX_WHEELS = 8
 
@@ -71,24 +71,29 @@ cdef void sit(wheel_t* wheel, seat_t* seat, uint32_t slot) noexcept nogil:
     wheel.count[slot] += 1
 
 
-cdef uint32_t stride(uint64_t slots, uint64_t population) noexcept nogil:
-    """The distance of the slots in use, a power of two: those of a larger population lie between those of a smaller one."""
-    cdef uint64_t most = slots // max(<uint64_t>LEAST_USED, population // MEMBERS_PER_SLOT)
-    cdef uint32_t distance = 1
-    while 2 * distance <= most:
-        distance *= 2
-    return distance
+cdef uint32_t used_slots(uint64_t slots, uint64_t population) noexcept nogil:
+    """How many are in use.  Doubled for a larger population, so that those of the smaller one stay among them."""
+    cdef uint64_t used = min(slots, <uint64_t>LEAST_USED)
+    while 2 * used <= slots and population > used * MEMBERS_PER_SLOT:
+        used *= 2
+    return <uint32_t>used
+
+
+cdef uint32_t used_slot(uint64_t slots, uint64_t used, uint64_t number) noexcept nogil:
+    """The number-th of them: evenly apart."""
+    return <uint32_t>(number * slots // used)
 
 
 cdef bint wheel_enter(wheel_t* wheel, seat_t* seat) noexcept nogil:
     """Sit down at the emptiest slot in use; False when there is no memory."""
     cdef uint32_t best = 0
-    cdef uint32_t slot = 0
-    cdef uint32_t distance = stride(wheel.slots, wheel.population + 1)
-    while slot < wheel.slots:
+    cdef uint32_t slot
+    cdef uint32_t number
+    cdef uint32_t used = used_slots(wheel.slots, wheel.population + 1)
+    for number in range(1, used):
+        slot = used_slot(wheel.slots, used, number)
         if wheel.count[slot] < wheel.count[best]:
             best = slot
-        slot += distance
     if not ensure_room(wheel, best, wheel.count[best] + 1):
         return False
     sit(wheel, seat, best)
@@ -109,8 +114,7 @@ cdef void wheel_leave(wheel_t* wheel, seat_t* seat) noexcept nogil:
 cdef bint wheel_resize(wheel_t* wheel, uint32_t slots) noexcept nogil:
     """Spread everybody evenly over another number of slots, in the order of their turns.  False, and nothing changed, when there is no memory."""
     cdef uint64_t population = wheel.population
-    cdef uint32_t distance = stride(slots, population)
-    cdef uint32_t used = (slots + distance - 1) // distance
+    cdef uint32_t used = used_slots(slots, population)
     cdef uint32_t share = <uint32_t>(population // used) + 1
     cdef uint32_t slot
     cdef uint32_t place
@@ -119,7 +123,7 @@ cdef bint wheel_resize(wheel_t* wheel, uint32_t slots) noexcept nogil:
     if everybody == NULL:
         return False
     for slot in range(used):
-        if not ensure_room(wheel, slot * distance, share):
+        if not ensure_room(wheel, used_slot(slots, used, slot), share):
             free(everybody)
             return False
     for slot in range(wheel.slots):
@@ -129,7 +133,7 @@ cdef bint wheel_resize(wheel_t* wheel, uint32_t slots) noexcept nogil:
         wheel.count[slot] = 0
     set_slots(wheel, slots)
     for index in range(population):
-        sit(wheel, everybody[index], distance * <uint32_t>(index * <uint64_t>used // population))
+        sit(wheel, everybody[index], used_slot(slots, used, index * <uint64_t>used // population))
     free(everybody)
     return True
 
