@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.clip import clip_path, read_clip
+from pushcast.destination import Destination
 from pushcast.egress.srt import SrtProtocol
 from pushcast.media import Container, FeedKey
-from pushcast.sender import EVENT_RELEASED, Destination, Sender
+from pushcast.sender import EVENT_RELEASED, Sender
 from pushcast.source import Clock, Source
 from pushcast.transport import TcpTransport, Transport, UdpTransport
 

@@ -14,8 +14,9 @@ from live import LiveStream, Peers, UdpSink, until, within
 from pushcast.egress import PROTOCOLS, Link
 from pushcast.egress.fanout import FanOut, Pace
 from pushcast.errors import ConnectionLost, LocalProtocolError, Stalled
+from pushcast.feed import Feed
 from pushcast.media import Container, FeedKey
-from pushcast.source import Clock, Feed
+from pushcast.source import Clock
 from pushcast.stream import Registry
 
 KEY = FeedKey(Container.MPEGTS, (7, 9))

@@ -17,6 +17,7 @@ from ts_frames import ac3_frame, eac3_frame, mp3_frame, splice_insert
 
 from pushcast import videoconfig
 from pushcast.chunk import ChunkReader
+from pushcast.destination import Destination
 from pushcast.errors import MediaError
 from pushcast.flv import RtmpMuxer
 from pushcast.flvinput import FlvInput
@@ -25,7 +26,7 @@ from pushcast.message import Message
 from pushcast.opus import opus_head
 from pushcast.ring import Ring
 from pushcast.rtmp import amf0
-from pushcast.sender import EVENT_RELEASED, EVENT_STARTED, Destination, Sender
+from pushcast.sender import EVENT_RELEASED, EVENT_STARTED, Sender
 from pushcast.source import Clock, Source
 from pushcast.transport import TcpTransport
 

@@ -14,11 +14,12 @@ from api_client import Client, serving
 from live import LiveStream, until
 from srt_peer import srt_listener
 
+from pushcast.destination import Destination
 from pushcast.egress import SRT
 from pushcast.muxer import Muxer
 from pushcast.push import Push
 from pushcast.ring import Ring
-from pushcast.sender import Destination, Sender
+from pushcast.sender import Sender
 from pushcast.transport import UdpTransport
 
 FRAME_BYTES = 6000  # 150 KB/s

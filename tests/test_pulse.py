@@ -10,6 +10,7 @@ import pytest
 from srt_calls import connected, send_all, ts_bytes
 from srt_peer import srt_listener, until
 
+from pushcast.destination import Destination
 from pushcast.muxer import Muxer
 from pushcast.pulse import (
     FOUND_BEHIND,
@@ -26,7 +27,6 @@ from pushcast.pulse import (
     Pulse,
 )
 from pushcast.ring import Ring
-from pushcast.sender import Destination
 from pushcast.transport import TcpTransport, UdpTransport
 
 SECOND = 1_000_000_000

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pushcast.destination import TABLE, Destination
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
-from pushcast.sender import EVENT_LOST, EVENT_RELEASED, EVENT_STARTED, TABLE, Destination, Sender
+from pushcast.sender import EVENT_LOST, EVENT_RELEASED, EVENT_STARTED, Sender
 from pushcast.transport import TcpTransport, Transport, UdpTransport
 
 KEY = 1

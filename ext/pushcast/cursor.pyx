@@ -26,9 +26,9 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
-from pushcast.atomics cimport add_relaxed, load_acquire, load_acquire_i64, load_relaxed, store_relaxed
+from pushcast.atomics cimport add_relaxed, load_acquire, load_relaxed, store_relaxed
 from pushcast.pace cimport PACE_NONE, pace_allows, pace_from, pace_took
-from pushcast.ring cimport NO_SPAN, Span, ring_due, ring_due_key, ring_intact, ring_lag_ms, ring_place, ring_span, ring_t, ring_walk
+from pushcast.ring cimport NO_SPAN, Span, ring_dts, ring_due, ring_due_key, ring_intact, ring_lag_ms, ring_span, ring_t, ring_walk
 from pushcast.run cimport gather, run_t, shorten
 from pushcast.transport cimport CLASS_SRT, iovec
 
@@ -118,7 +118,7 @@ cdef void drain(cursor_t* cursor, int64_t now_ns, size_t budget) noexcept nogil:
 cdef bint all_due(const cursor_t* cursor) noexcept nogil:
     """No span of the ring is still too young for it."""
     cdef uint64_t head = load_acquire(&cursor.ring.head)
-    return head == 0 or load_acquire_i64(&ring_place(cursor.ring, head - 1).dts) <= cursor.due_dts
+    return head == 0 or ring_dts(cursor.ring, head - 1) <= cursor.due_dts
 
 
 cdef uint64_t newest_key(const cursor_t* cursor) noexcept nogil:

@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-from pushcast.sender cimport Destination
+from pushcast.destination cimport Destination
 from pushcast.transport cimport seen_t
 
 ctypedef struct figures_t:       # of a destination's counters those that tell of its health

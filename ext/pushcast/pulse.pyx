@@ -11,7 +11,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from pushcast.atomics cimport load_relaxed
 from pushcast.counters cimport counters_t
 from pushcast.monotonic cimport monotonic_ns
-from pushcast.sender cimport Destination
+from pushcast.destination cimport Destination
 from pushcast.transport cimport seen_t, transport_t
 
 cdef enum:

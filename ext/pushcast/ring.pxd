@@ -85,6 +85,11 @@ cdef inline void ring_walk(const ring_t* ring, uint64_t* seq, uint32_t* at, size
         at[0] = 0
 
 
+cdef inline int64_t ring_dts(const ring_t* ring, uint64_t seq) noexcept nogil:
+    """Of span seq; `ring_intact` tells whether it was still there."""
+    return load_acquire_i64(&ring_place(ring, seq).dts)
+
+
 cdef inline uint64_t ring_lag_ms(const ring_t* ring, uint64_t seq) noexcept nogil:
     """Media time between span seq, or the oldest one when seq is gone, and the head."""
     cdef uint64_t head
@@ -95,7 +100,7 @@ cdef inline uint64_t ring_lag_ms(const ring_t* ring, uint64_t seq) noexcept nogi
         oldest = max(seq, load_acquire(&ring.tail))
         if oldest >= head:
             return 0
-        lag_ticks = load_acquire_i64(&ring_place(ring, head - 1).dts) - load_acquire_i64(&ring_place(ring, oldest).dts)
+        lag_ticks = ring_dts(ring, head - 1) - ring_dts(ring, oldest)
         if ring_intact(ring, oldest):
             return <uint64_t>(lag_ticks // 90) if lag_ticks > 0 else 0
 
@@ -110,7 +115,7 @@ cdef inline int64_t ring_due(const ring_t* ring, int64_t now_ns, int64_t delay_t
         return INT64_MIN
     cdef int64_t head_ns = <int64_t>load_acquire(&ring.head_ns)
     cdef int64_t since_ns = now_ns - head_ns if head_ns else 0
-    cdef int64_t newest = load_acquire_i64(&ring_place(ring, head - 1).dts)
+    cdef int64_t newest = ring_dts(ring, head - 1)
     return newest + max(since_ns, 0) * 9 // 100000 - delay_ticks
 
 

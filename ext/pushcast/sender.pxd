@@ -1,37 +1,14 @@
-"""Destination and Sender: the fan-out thread.  Theory in sender.pyx."""
+"""Sender: the fan-out thread.  Theory in sender.pyx."""
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from pushcast.counters cimport CounterTable
-from pushcast.cursor cimport cursor_t
-from pushcast.mailbox cimport letter_t, mailbox_t, order_t
-from pushcast.overload cimport overload_t
-from pushcast.ring cimport Ring
-from pushcast.transport cimport Transport
-from pushcast.wheel cimport Wheel, seat_t, wheel_t
+from pushcast.destination cimport dest_t
+from pushcast.mailbox cimport mailbox_t, order_t
+from pushcast.wheel cimport wheel_t
 
 cdef enum:
     CLASSES = 4                  # CLASS_UDP, CLASS_SRT, CLASS_TCP of transport.pxd, and CLASS_PACED
     CLASS_PACED = 3              # of any transport, with a pace of their own
-
-ctypedef struct dest_t:          # the sender thread's alone between attach and release, but for the letter
-    seat_t seat                  # first: a seat on a wheel is its destination
-    bint attached
-    bint started
-    cursor_t cursor
-    overload_t overload
-    letter_t letter
-
-
-@cython.final
-cdef class Destination:
-    cdef dest_t* c
-    cdef Ring ring                       # held while C points into it
-    cdef readonly Transport transport    # held while C points into it
-    cdef CounterTable table
-    cdef readonly size_t row             # index in the counter table
-    cdef Sender sender                   # the one it is attached to, else None
-    cdef bint leaving                    # detach was asked for
 
 
 @cython.final

@@ -10,29 +10,24 @@ The thread shares with the rest of the process only:
 - the counter rows (written here, read anywhere) and the sender's own statistics,
 - the mailbox: commands (attach, detach, control bytes) and events (started, overloaded, relieved, lost, released).
 
-A Destination belongs to its sender from attach() until events() has reported EVENT_RELEASED; until then the sender
-holds it, its ring and its transport.  After EVENT_LOST nothing is sent any more, and detach() is answered by
-EVENT_RELEASED at once.
+After EVENT_LOST nothing is sent to a destination any more, and detach() is answered by EVENT_RELEASED at once.
 """
 from libc.errno cimport ENOBUFS, ENOMEM
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memset
 
-from pushcast.atomics cimport load_acquire, load_relaxed, store_release
-from pushcast.counters cimport CounterTable, counters_t
-from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, CURSOR_WAITING, cursor_free, cursor_say, cursor_slot
+from pushcast.atomics cimport load_acquire, store_release
+from pushcast.counters cimport counters_t
+from pushcast.cursor cimport CURSOR_DONE, CURSOR_DRAINING, cursor_say, cursor_slot
+from pushcast.destination cimport Destination, dest_t
 from pushcast.mailbox cimport (
-    COMMAND_ATTACH, COMMAND_CONTROL, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, event_t,
-    letter_free, letter_init, mailbox_free, mailbox_init, next_event, next_order, order_t, post, report,
+    COMMAND_ATTACH, COMMAND_DETACH, LOST, MAX_SAID_BYTES, OVERLOADED, RELEASED, RELIEVED, STARTED, event_t,
+    mailbox_free, mailbox_init, next_event, next_order, order_t, post, report,
 )
 from pushcast.monotonic cimport monotonic_ns
-from pushcast.muxer cimport Muxer
 from pushcast.overload cimport LOAD_EASY_AGAIN, LOAD_TOO_MUCH, look_for_overload
-from pushcast.pace cimport PACE_NONE, pace_by_frame, pace_constant
+from pushcast.pace cimport PACE_NONE
 from pushcast.prefetch cimport prefetch, prefetch_bytes
-from pushcast.ring cimport Ring
-from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP, Transport
+from pushcast.transport cimport CLASS_SRT, CLASS_TCP, CLASS_UDP
 from pushcast.wakeup cimport arm_timer, close_fd, drain_fd, new_timerfd, wait_for, wake
 from pushcast.wheel cimport MAX_SLOTS, Wheel, judge, next_turn_ns, wheel_enter, wheel_leave
 from pushcast.wheel cimport SLOT_MS as WHEEL_SLOT_MS
@@ -40,9 +35,6 @@ from pushcast.wheel cimport SLOT_MS as WHEEL_SLOT_MS
 cdef extern from "<errno.h>" nogil:
     enum:
         ECANCELED
-
-cdef extern from "<stdlib.h>" nogil:
-    void* aligned_alloc(size_t alignment, size_t size)
 
 cdef enum:
     HOT_BYTES = 256              # of a destination: what a turn touches
@@ -60,113 +52,6 @@ cdef enum:
 SLOT_MS = WHEEL_SLOT_MS
 PACED_MS = 1
 PACED_MOST_MS = 20
-
-TABLE = CounterTable()
-
-
-cdef class Destination:
-    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000, zero_ms=-1, delay_ms=0, pace=None)
-
-    A cursor on ``ring`` and the socket of ``transport``.  ``start``: "gop" joins at the newest key span, "next" waits
-    for the next one.  ``max_lag_ms``: media time behind the head that makes it jump; ``stall_ms``: time without a taken
-    byte that makes it lost (ETIMEDOUT).  ``zero_ms``: the peer's time zero, -1: its first frame is; see the property.
-    ``delay_ms``: how far it stays behind the head, and max_lag_ms counts from there; the ring must keep() more than that.  ``pace``: None sends what is
-    there, a number that many bits per second, which must be what the muxer makes, 0 each frame within the time until the next.
-    """
-
-    def __cinit__(self, Ring ring not None, Muxer muxer not None, Transport transport not None, uint32_t message_stream_id=0,
-                  str start="gop", int64_t max_lag_ms=5000, int64_t stall_ms=10000, int64_t zero_ms=-1, int64_t delay_ms=0,
-                  pace=None):
-        if start not in ("gop", "next"):
-            raise ValueError(f"start: found {start!r}, expected 'gop' or 'next'")
-        if max_lag_ms <= 0 or stall_ms <= 0:
-            raise ValueError(f"max_lag_ms and stall_ms: found {max_lag_ms} and {stall_ms}, expected more than 0")
-        if delay_ms < 0:
-            raise ValueError(f"delay_ms: found {delay_ms}, expected 0 or more")
-        if transport.closed:
-            raise ValueError("a destination needs an open transport")
-        self.c = <dest_t*>aligned_alloc(64, (sizeof(dest_t) + 63) & ~<size_t>63)
-        if self.c == NULL:
-            raise MemoryError("a destination")
-        memset(self.c, 0, sizeof(dest_t))
-        self.ring = ring
-        self.transport = transport
-        self.table = TABLE
-        self.row = self.table.take()
-        letter_init(&self.c.letter, self.c)
-        self.c.cursor.ring = &ring.c
-        self.c.cursor.transport = &transport.c
-        self.c.cursor.lead_in = muxer.lead_in
-        self.c.cursor.row = self.table.row(self.row)
-        self.c.cursor.peer.message_stream_id = message_stream_id
-        self.c.cursor.peer.zero_ms = zero_ms
-        self.c.cursor.state = CURSOR_WAITING
-        self.c.cursor.join_from = 0 if start == "gop" else load_acquire(&ring.c.head)
-        self.c.cursor.max_lag_ticks = max_lag_ms * 90
-        self.c.cursor.stall_ns = stall_ms * 1000000
-        self.c.cursor.delay_ticks = delay_ms * 90
-        if pace:
-            pace_constant(&self.c.cursor.pace, pace)
-        elif pace is not None:
-            pace_by_frame(&self.c.cursor.pace)
-
-    def __dealloc__(self):
-        if self.c != NULL:
-            cursor_free(&self.c.cursor)
-            letter_free(&self.c.letter)
-            free(self.c)
-        if self.table is not None:
-            self.table.give(self.row)
-
-    def control(self, const uint8_t[::1] data not None):
-        """Say protocol bytes between two spans.  BufferError when the peer has not taken 64 KiB of earlier ones."""
-        if self.sender is None:
-            raise ValueError("control bytes for a destination that is not attached")
-        cdef int code
-        cdef size_t size = data.shape[0]
-        if size == 0:
-            return
-        cdef Sender sender = self.sender
-        cdef const uint8_t* said = &data[0]
-        with nogil:
-            code = post(&sender.mail, &self.c.letter, COMMAND_CONTROL, 0, said, size)
-        if code == ENOMEM:
-            raise MemoryError("control bytes")
-        if code:
-            raise BufferError(f"more than {MAX_SAID_BYTES} bytes of replies wait for a peer that does not read")
-
-    @property
-    def zero_ms(self):
-        """The time that the peer was told to be 0, -1 before it was told any: what another destination on its connection goes on from.  Right once
-        this one was released.
-        """
-        return self.c.cursor.peer.zero_ms
-
-    @property
-    def sent_bytes(self):
-        """What the socket has taken: one word of `counters`, for who asks often."""
-        return load_relaxed(&self.c.cursor.row.sent_bytes)
-
-    def counters(self):
-        """This destination's row of the counter table, as a dict."""
-        return self.table.read(self.row)
-
-    def progress(self):
-        """Of the counters what people ask for: (sent_bytes, sends, jumps, skipped_spans, lag_ms, max_gap_ms, refused, last_send_ns,
-        blocked_ms).
-        """
-        cdef const counters_t* row = self.c.cursor.row
-        cdef uint64_t blocked_since_ns = load_relaxed(&row.blocked_since_ns)
-        cdef uint64_t blocked_ns = <uint64_t>monotonic_ns() - blocked_since_ns if blocked_since_ns else 0
-        return (
-            load_relaxed(&row.sent_bytes), load_relaxed(&row.sends), load_relaxed(&row.jumps), load_relaxed(&row.skipped_spans),
-            load_relaxed(&row.lag_ms), load_relaxed(&row.max_gap_ns) // 1000000, load_relaxed(&row.refused), load_relaxed(&row.last_send_ns),
-            blocked_ns // 1000000,
-        )
-
-    def reset_gap(self):
-        """Begin a new measurement of max_gap_ns."""
-        self.table.reset_gap(self.row)
 
 
 cdef class Sender:
@@ -219,7 +104,7 @@ cdef class Sender:
             raise ValueError("this destination was released: its place in the stream is gone")
         if self.stopping:
             raise ValueError("this sender was stopped")
-        destination.sender = self
+        destination.sender, destination.mail = self, &self.mail
         self.members[<size_t>destination.c] = destination
         with nogil:
             post(&self.mail, &destination.c.letter, COMMAND_ATTACH, 0, NULL, 0)
@@ -253,6 +138,7 @@ cdef class Sender:
             if told.events & RELEASED:
                 del self.members[<size_t>told.owner]
                 (<Destination>destination).sender = None
+                (<Destination>destination).mail = NULL
 
     @property
     def event_fd(self):

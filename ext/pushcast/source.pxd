@@ -1,12 +1,11 @@
 """Source: frames of one input, written once to every feed that some push wants."""
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from pushcast.feed cimport Feed
 from pushcast.frame cimport Frame
+from pushcast.gopcache cimport GopCache
 from pushcast.measured cimport measured_t
-from pushcast.muxer cimport Muxer
-from pushcast.ring cimport Ring
-from pushcast.selfcheck cimport SelfCheck
 from pushcast.wakeup cimport pthread_mutex_t
 
 cdef enum:
@@ -32,19 +31,6 @@ cdef class FrameTap:
 
 
 @cython.final
-cdef class Feed:
-    cdef readonly object key
-    cdef readonly Muxer muxer
-    cdef readonly Ring ring
-    cdef readonly SelfCheck selfcheck    # None of a container that is no transport stream
-    cdef readonly int users      # pushes that hold it
-    cdef readonly object failure # MediaError that ended this feed alone
-    cdef list listeners          # told of it
-
-    cdef fail(self, error)
-
-
-@cython.final
 cdef class Source:
     cdef readonly Clock clock
     cdef readonly tuple tracks
@@ -53,11 +39,9 @@ cdef class Source:
     cdef list writers            # the feeds, replaced as a whole when they change
     cdef list taps               # likewise; None: there is none
     cdef pthread_mutex_t mutex   # of feeds, writers and tracks: frames come on one thread, pushes on another
-    cdef Ring frames             # GOP cache: pts + frame of every track, so that a new feed starts with a keyframe
+    cdef GopCache cache          # so that a new feed starts with a keyframe
     cdef track_clock_t clocks[MAX_TRACKS]
     cdef int track_count
-    cdef uint32_t key_track      # the track whose keyframes are join points
-    cdef bint has_video
     cdef bint anchored           # False until the first frame set the offset
     cdef int64_t offset          # engine time minus input time
     cdef int64_t moved           # ... and what of it was added before it came: `rebased`
@@ -66,7 +50,6 @@ cdef class Source:
     cdef int64_t newest_dts
     cdef readonly int64_t behind # 90 kHz: the engine clock minus the newest DTS, when that was measured last
     cdef int64_t measure_dts     # ... and when it will be again
-    cdef int64_t key_dts
     cdef readonly uint64_t frame_count
     cdef readonly uint64_t byte_count
 
@@ -81,6 +64,4 @@ cdef class Source:
     cdef void _onto_engine_time(self, Frame* frame) noexcept
     cdef void rebased(self, int64_t distance) noexcept
     cdef void _put_in_order(self, Frame* frame, track_clock_t* clock) noexcept
-    cdef int _remember(self, const Frame* frame) except -1
     cdef _drop(self, Feed feed)
-    cdef _replay(self, Muxer muxer)

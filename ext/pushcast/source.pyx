@@ -1,7 +1,6 @@
 """Source: the frames of one input, moved onto the engine's time line and written once to every feed that some push wants.
 
-A source keeps the frames since before the newest keyframe in a ring of its own (the GOP cache).  A feed that is created later is filled from it, so a
-push that starts in the middle of a GOP, or waited for the stream, begins with a keyframe at once.
+A feed that is created later than its source is filled from the frames since before the newest keyframe, which are kept (gopcache.pyx).
 
 Time.  Input times are 90 kHz integers of the input's own clock.  The first frame is put on the engine clock, never before `floor_dts` (where an
 earlier source of the same stream name ended); the distance is then constant, and a multiple of 90 ticks, so that whole milliseconds stay
@@ -14,45 +13,27 @@ with its distance to the input, `behind`, which is measured once a second; so a 
 Frames come on one thread, which may be another one than that of the pushes: a lock, free as a rule, keeps each frame and each change of the feeds
 whole.  Listeners are called on the thread of the frames, when it has the lock no more.
 """
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t
+from libc.string cimport memset
 
 import time
 from dataclasses import replace
 
-from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_KEY, FRAME_METADATA, Frame
+from pushcast.feed cimport Feed
+from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_METADATA, Frame
+from pushcast.gopcache cimport GopCache
 from pushcast.measured cimport measure, measured_of, measured_t
 from pushcast.monotonic cimport monotonic_ns
-from pushcast.muxer cimport Muxer
-from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
-from pushcast.selfcheck cimport SelfCheck
 from pushcast.wakeup cimport mutex_init, pthread_mutex_destroy, pthread_mutex_lock, pthread_mutex_trylock, pthread_mutex_unlock
 
-from pushcast.cbr import CbrMuxer
 from pushcast.errors import LocalProtocolError, MediaError
-from pushcast.flv import RtmpMuxer
-from pushcast.media import Container, Kind
-from pushcast.mpegts import TsMuxer
-from pushcast.tsoptions import TsOptions
-
-
-# Of a feed: address space and index for ten minutes of a delayed push; memory is what its media need.
-RING_BYTES = 1 << 30
-RING_START_BYTES = 1 << 20
-RING_SPANS = 1 << 18
-
-# Of the GOP cache.
-cdef enum:
-    CACHE_BYTES = 64 << 20
-    CACHE_START_BYTES = 1 << 20
-    CACHE_SPANS = 8192
-    CACHE_MS = 2000
+from pushcast.feed import feed_muxer
+from pushcast.media import Kind
 
 cdef int64_t MILLISECOND = 90
 cdef int64_t SECOND = 90000
 cdef int64_t BACKWARD_JUMP = 3 * 90000     # interleaving of honest inputs stays well below
 cdef int64_t FORWARD_JUMP = 10 * 90000
-cdef int64_t AUDIO_KEY_TICKS = 400 * 90    # join points of a stream without video
 
 
 cdef class Clock:
@@ -82,40 +63,6 @@ cdef class FrameTap:
         raise NotImplementedError
 
 
-cdef class Feed:
-    """Muxer and ring of one FeedKey of one source.
-
-    ``failure``: the MediaError that ended this feed alone, None while it is well.
-    """
-
-    def __cinit__(self, key, Muxer muxer):
-        self.key = key
-        self.muxer = muxer
-        self.ring = muxer.ring
-        if isinstance(muxer, TsMuxer):
-            self.selfcheck = SelfCheck(muxer.ring, key.ts_options.mux_bits_per_s if key.ts_options else 0)
-        self.listeners = []
-
-    def on_failure(self, listener):
-        """Have ``listener(error)`` called when the muxer cannot go on; at once when it already could not."""
-        if self.failure is not None:
-            listener(self.failure)
-        else:
-            self.listeners.append(listener)
-
-    def forget(self, listener):
-        """Call this listener no more; one that was called already, or never given, is no error."""
-        if listener in self.listeners:
-            self.listeners.remove(listener)
-
-    cdef fail(self, error):
-        self.failure = error
-        self.ring.end()
-        listeners, self.listeners = self.listeners, []
-        for listener in listeners:
-            listener(error)
-
-
 cdef class Source:
     """Source(clock, floor_dts=0, behind=0)
 
@@ -133,7 +80,7 @@ cdef class Source:
         self.feeds = {}
         self.writers = []
         mutex_init(&self.mutex)
-        self._forget()
+        self.cache = GopCache()
 
     def __dealloc__(self):
         pthread_mutex_destroy(&self.mutex)
@@ -153,15 +100,14 @@ cdef class Source:
         try:
             codecs = {track.id: track.codec for track in tracks}
             if any([codecs.get(track.id) is not track.codec for track in self.tracks]):
-                self._forget()
+                self.cache.forget()
             known = {self.clocks[index].id: self.clocks[index].last_dts for index in range(self.track_count)}
             for index, track in enumerate(tracks):
                 self.clocks[index].id = track.id
                 self.clocks[index].last_dts = known.get(track.id, INT64_MIN)
                 memset(&self.clocks[index].measured, 0, sizeof(measured_t))
             self.track_count = len(tracks)
-            self.has_video = bool(videos)
-            self.key_track = min(videos, key=_track_id).id if videos else 0
+            self.cache.joins_at(min([video.id for video in videos]) if videos else None)
             self.tracks = tracks
         finally:
             pthread_mutex_unlock(&self.mutex)
@@ -250,7 +196,7 @@ cdef class Source:
             self._replace(frame.track, "config", (<const char*>frame.data)[:frame.size])
         elif frame.flags & FRAME_METADATA:
             self._replace(frame.track, "metadata", (<const char*>frame.data)[:frame.size])
-        self._remember(frame)
+        self.cache.remember(frame)
         self.frame_count += 1
         self.byte_count += frame.size
         if not frame.flags & FRAME_BESIDE:
@@ -319,28 +265,6 @@ cdef class Source:
         if frame.dts > self.newest_dts:
             self.newest_dts = frame.dts
 
-    cdef int _remember(self, const Frame* frame) except -1:
-        """Put the frame into the GOP cache: 8 bytes of PTS, then the data."""
-        cdef uint32_t flags = frame.flags & ~<uint32_t>FRAME_KEY
-        if self.has_video:
-            if frame.flags & FRAME_KEY and frame.track == self.key_track:
-                flags |= SPAN_KEY
-        elif self.key_dts == INT64_MIN or frame.dts - self.key_dts >= AUDIO_KEY_TICKS:
-            flags |= SPAN_KEY
-            self.key_dts = frame.dts
-        cdef uint8_t* room = self.frames.reserve(frame.size + 16)
-        memcpy(room, &frame.pts, 8)
-        memcpy(room + 8, &frame.flags, 4)
-        if frame.size:
-            memcpy(room + 12, frame.data, frame.size)
-        self.frames.commit(0, <uint32_t>(frame.size + 12), frame.dts, flags, frame.track)
-        return 0
-
-    def _forget(self):
-        """An empty GOP cache."""
-        self.frames = Ring(CACHE_BYTES, CACHE_START_BYTES, CACHE_SPANS, CACHE_MS)
-        self.key_dts = INT64_MIN
-
     def _replace(self, uint32_t track_id, member, bytes value):
         self.tracks = tuple(replace(track, **{member: value}) if track.id == track_id else track for track in self.tracks)
 
@@ -362,54 +286,23 @@ cdef class Source:
         return feed
 
     cdef Feed _new_feed(self, key):
-        cdef Feed feed = Feed(key, _muxer(key, Ring(RING_BYTES, RING_START_BYTES, RING_SPANS), self.tracks))
+        cdef Feed feed = Feed(key, feed_muxer(key, self.tracks))
         # A guess until the feed has measured its own: without one, destinations would take what is cached as one burst.
-        feed.ring.c.bytes_per_s = self.frames.c.bytes_per_s
-        self._replay(feed.muxer)
+        feed.ring.c.bytes_per_s = self.cache.ring.c.bytes_per_s
+        self.cache.replay(feed.muxer)
         if self.ended:
             feed.ring.end()
         self.feeds[key] = feed
         self.writers = list(self.feeds.values())
         return feed
 
-    cdef _replay(self, Muxer muxer):
-        """Write the cached frames from the newest keyframe on."""
-        if self.frames.c.last_key == NO_SPAN:
-            return
-        cdef uint64_t seq = max(self.frames.c.last_key, self.frames.c.tail)
-        cdef Span span
-        cdef const uint8_t* stored
-        cdef Frame frame
-        while ring_span(&self.frames.c, seq, &span):
-            stored = self.frames.c.arena + span.offset
-            memcpy(&frame.pts, stored, 8)
-            memcpy(&frame.flags, stored + 8, 4)
-            frame.data = stored + 12
-            frame.size = span.size - 12
-            frame.dts = span.dts
-            frame.track = span.track
-            muxer.write(&frame)
-            seq += 1
-
     def recent(self):
         """What the GOP cache holds, oldest first: (track, dts, pts, flags, data) of each frame, times on the engine's line."""
-        cdef uint64_t seq
-        cdef Span span
-        cdef const uint8_t* stored
-        cdef Frame frame
-        found = []
         self._lock()
         try:
-            seq = self.frames.c.tail
-            while ring_span(&self.frames.c, seq, &span):
-                stored = self.frames.c.arena + span.offset
-                memcpy(&frame.pts, stored, 8)
-                memcpy(&frame.flags, stored + 8, 4)
-                found.append((span.track, span.dts, frame.pts, frame.flags, (<const char*>stored)[12:span.size]))
-                seq += 1
+            return self.cache.recent()
         finally:
             pthread_mutex_unlock(&self.mutex)
-        return found
 
     def release(self, Feed feed not None):
         """A push lets go of a feed; the last one out ends it."""
@@ -444,7 +337,7 @@ cdef class Source:
     @property
     def bytes_per_s(self):
         """Bytes of frames per second of media; 0 until known."""
-        return self.frames.bytes_per_s
+        return self.cache.ring.bytes_per_s
 
     def measured(self):
         """What the tracks are like, by id: dicts of `bits_per_s`, `frames_per_s` and `key_interval` (frames), each with `latest_` (of the last second, or
@@ -455,18 +348,3 @@ cdef class Source:
     @property
     def feed_count(self):
         return len(self.feeds)
-
-
-def _muxer(key, ring, tracks):
-    chosen = [track for track in tracks if track.id in key.track_ids]
-    if key.languages:
-        languages = dict(zip(key.track_ids, key.languages))
-        chosen = [replace(track, language=languages[track.id]) for track in chosen]
-    if key.container is Container.RTMP:
-        return RtmpMuxer(ring, chosen, enhanced=key.enhanced, cues=key.cue_ids)
-    options = key.ts_options or TsOptions()
-    return (CbrMuxer if options.mux_bits_per_s else TsMuxer)(ring, chosen, options)
-
-
-def _track_id(track):
-    return track.id

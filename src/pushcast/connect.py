@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pushcast.egress import PROTOCOLS, Link, Target
 from pushcast.errors import ConnectTimeout, EngineError, MediaError, TransportError
+from pushcast.feed import RING_BYTES
 from pushcast.log import Prefixed
 from pushcast.media import Codec, Container, Enhanced, FeedKey
 from pushcast.selection import Selection, select_tracks
 from pushcast.settings import PushSettings
-from pushcast.source import RING_BYTES
 from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
-    from pushcast.source import Feed
+    from pushcast.feed import Feed
 
 Interruption = Callable[[bool], asyncio.Future[None]]
 """Makes what the next interruption of a push resolves; True: it is resolved at once."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from pushcast.destination import Destination
 from pushcast.pulse import (
     FOUND_BEHIND,
     FOUND_CONFIRMS_NOTHING,
@@ -34,7 +35,6 @@ from pushcast.pulse import (
     FOUND_WELL,
     Pulse,
 )
-from pushcast.sender import Destination
 
 STALLED_S = 2.0
 LOOK_S = 1.0

@@ -1,6 +1,6 @@
 from typing import Final, final
 
-from pushcast.sender import Destination
+from pushcast.destination import Destination
 
 FOUND_WELL: Final[int]
 FOUND_TAKES_NOTHING: Final[int]

@@ -43,7 +43,7 @@ from pushcast.store import Totals
 from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
-    from pushcast.source import Feed
+    from pushcast.feed import Feed
 
 _log = logger("push")
 

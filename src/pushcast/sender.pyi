@@ -1,9 +1,6 @@
-from typing import Final, Literal, TypedDict, final
+from typing import Final, TypedDict, final
 
-from pushcast.counters import CounterTable
-from pushcast.muxer import Muxer
-from pushcast.ring import Ring
-from pushcast.transport import Transport
+from pushcast.destination import Destination
 
 EVENT_STARTED: Final = 1
 EVENT_OVERLOADED: Final = 2
@@ -13,7 +10,6 @@ EVENT_RELEASED: Final = 16
 SLOT_MS: Final = 4
 PACED_MS: Final = 1
 PACED_MOST_MS: Final = 20
-TABLE: CounterTable
 
 class _Statistics(TypedDict):
     busy_permille: int
@@ -22,36 +18,6 @@ class _Statistics(TypedDict):
     srt: tuple[int, int]
     tcp: tuple[int, int]
     paced: tuple[int, int]
-
-@final
-class Destination:
-    def __init__(
-        self,
-        ring: Ring,
-        muxer: Muxer,
-        transport: Transport,
-        message_stream_id: int = 0,
-        start: Literal["gop", "next"] = "gop",
-        max_lag_ms: int = 5000,
-        stall_ms: int = 10000,
-        zero_ms: int = -1,
-        delay_ms: int = 0,
-        pace: int | None = None,
-    ) -> None: ...
-    @property
-    def zero_ms(self) -> int:
-        """What another destination on the same connection goes on from; right once this one was released."""
-
-    @property
-    def transport(self) -> Transport: ...
-    @property
-    def row(self) -> int: ...
-    @property
-    def sent_bytes(self) -> int: ...
-    def control(self, data: bytes | bytearray | memoryview) -> None: ...
-    def counters(self) -> dict[str, int]: ...
-    def progress(self) -> tuple[int, int, int, int, int, int, int, int, int]: ...
-    def reset_gap(self) -> None: ...
 
 @final
 class Sender:

@@ -24,7 +24,7 @@ from pushcast.settings import PushSettings
 from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
-    from pushcast.source import Feed
+    from pushcast.feed import Feed
 
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
 TURNS_MS = 100  # after which a sender has surely come to what is due

@@ -1,15 +1,8 @@
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import final
 
-from pushcast.errors import MediaError
+from pushcast.feed import Feed
 from pushcast.media import FeedKey, Track
-from pushcast.muxer import Muxer
-from pushcast.ring import Ring
-from pushcast.selfcheck import SelfCheck
-
-RING_BYTES: int
-RING_START_BYTES: int
-RING_SPANS: int
 
 @final
 class Clock:
@@ -20,24 +13,6 @@ class Clock:
     def advance(self, ms: int) -> None: ...
 
 class FrameTap: ...
-
-@final
-class Feed:
-    def __init__(self, key: FeedKey, muxer: Muxer) -> None: ...
-    @property
-    def key(self) -> FeedKey: ...
-    @property
-    def muxer(self) -> Muxer: ...
-    @property
-    def ring(self) -> Ring: ...
-    @property
-    def selfcheck(self) -> SelfCheck | None: ...
-    @property
-    def users(self) -> int: ...
-    @property
-    def failure(self) -> MediaError | None: ...
-    def on_failure(self, listener: Callable[[MediaError], None]) -> None: ...
-    def forget(self, listener: Callable[[MediaError], None]) -> None: ...
 
 @final
 class Source:

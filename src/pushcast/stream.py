@@ -28,7 +28,8 @@ from pushcast.media import FeedKey, Track
 from pushcast.output_profile import Output, outputs, unchanged
 
 if TYPE_CHECKING:
-    from pushcast.source import Clock, Feed, Source
+    from pushcast.feed import Feed
+    from pushcast.source import Clock, Source
 
 _log = logger("stream")
 

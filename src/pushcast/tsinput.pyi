@@ -5,17 +5,13 @@ from typing import final
 from pushcast.media import Track
 from pushcast.source import Source
 from pushcast.timebase import TimeBase
-
-ReadableBuffer = bytes | bytearray | memoryview
+from pushcast.tspids import PidInput
 
 @final
-class TsInput:
+class TsInput(PidInput):
     """``program``: the program_number to take, 0 for the first.  MediaError: no stream of 188-byte packets."""
 
     def __init__(self, source: Source, program: int = 0) -> None: ...
-    def take(self, data: ReadableBuffer) -> None:
-        """The next bytes, in any portions."""
-
     def flush(self) -> None:
         """Nothing more comes: what is whole goes out."""
 
@@ -33,8 +29,6 @@ class TsInput:
         """Every track of the PMT is known, or has had time to be."""
 
     @property
-    def frozen(self) -> bool: ...
-    @property
     def changed(self) -> bool:
         """A PMT has come with other tracks than those that were announced; nothing goes out any more."""
 
@@ -46,18 +40,6 @@ class TsInput:
 
     @property
     def program(self) -> int: ...
-    @property
-    def packets(self) -> int: ...
-    @property
-    def continuity_errors(self) -> int: ...
-    @property
-    def transport_errors(self) -> int: ...
-    @property
-    def scrambled(self) -> int: ...
-    @property
-    def sync_losses(self) -> int: ...
-    @property
-    def damaged_tables(self) -> int: ...
     @property
     def damaged(self) -> int:
         """Access units and sections that were left out, for any reason."""

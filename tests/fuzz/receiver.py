@@ -10,12 +10,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol
 
+from pushcast import feed as feed_module
 from pushcast import psi, psisection
-from pushcast import source as sources
 from pushcast.chunk import ChunkReader, write_message
 from pushcast.errors import MediaError
+from pushcast.feed import Feed
 from pushcast.media import Container, FeedKey, Track
-from pushcast.source import Clock, Feed, Source
+from pushcast.source import Clock, Source
 
 TS_BYTES = 188
 CONFIG, METADATA, DATA = 2, 8, 16
@@ -30,7 +31,7 @@ def make_cheap(set: Callable[[object, str, object], None]) -> None:
     """The same CRC in C, and small feeds."""
     set(psi, "crc32", psisection.crc32)
     for name, value in FEED.items():
-        set(sources, name, value)
+        set(feed_module, name, value)
 
 
 class Input(Protocol):

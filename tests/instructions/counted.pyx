@@ -7,10 +7,10 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
 from pushcast.cursor cimport CURSOR_RUNNING, cursor_slot
+from pushcast.destination cimport Destination
 from pushcast.frame cimport Frame
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.muxer cimport Muxer
-from pushcast.sender cimport Destination
 
 cdef extern from *:
     """

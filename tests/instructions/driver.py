@@ -14,12 +14,12 @@ import counted
 from streams import ASC, AUDIO, AVCC, VIDEO, av_frames
 
 from pushcast.chunk import ChunkReader, write_message
+from pushcast.destination import Destination
 from pushcast.flv import RtmpMuxer
 from pushcast.flvinput import FlvInput
 from pushcast.mpegts import TsMuxer
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
-from pushcast.sender import Destination
 from pushcast.source import Clock, Source
 from pushcast.transport import TcpTransport, Transport, UdpTransport
 

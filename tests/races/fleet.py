@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from pushcast.destination import Destination
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
-from pushcast.sender import EVENT_LOST, EVENT_RELEASED, EVENT_STARTED, Destination, Sender
+from pushcast.sender import EVENT_LOST, EVENT_RELEASED, EVENT_STARTED, Sender
 from pushcast.transport import Transport
 
 DEADLINE_S = 30.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from pushcast.destination import TABLE
 from pushcast.ring import Ring
-from pushcast.sender import TABLE
 from races.fleet import Fleet
 from races.peers import Reader, tcp_pair, udp_pair
 

@@ -14,11 +14,11 @@ import pytest
 from certificates import Certificates
 from live import LiveStream
 
+from pushcast.destination import TABLE, Destination
 from pushcast.media import Container, FeedKey
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
 from pushcast.selfcheck import SelfCheck
-from pushcast.sender import TABLE, Destination
 from pushcast.source import Clock
 from pushcast.stream import Registry
 from pushcast.tls import TlsConnection

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pushcast.destination import Destination
 from pushcast.egress.link import Link
 from pushcast.errors import ConnectionLost, EngineError, LocalProtocolError, Stalled
 from pushcast.log import logger
@@ -29,13 +30,12 @@ from pushcast.sender import (
     EVENT_STARTED,
     PACED_MOST_MS,
     PACED_MS,
-    Destination,
     Sender,
 )
 
 if TYPE_CHECKING:
+    from pushcast.feed import Feed
     from pushcast.ring import Ring
-    from pushcast.source import Feed
 
 _log = logger("fanout")
 
