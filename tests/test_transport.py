@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from pushcast.rtptransport import RtpTransport
-from pushcast.transport import TcpTransport, UdpTransport, tcp_info_bytes
+from pushcast.transport import TcpTransport, UdpTransport
 
 
 @pytest.fixture
@@ -171,12 +171,3 @@ def test_datagram_size_is_whole_packets(receiver: socket.socket, size: int) -> N
     with pytest.raises(ValueError, match=f"datagram_bytes: found {size}"):
         UdpTransport(fd, datagram_bytes=size)
     socket.socket(fileno=fd).close()
-
-
-def test_what_the_kernel_knows_of_a_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as near:
-        known = tcp_info_bytes(near.fileno())
-        assert known[0] == 1  # TCP_ESTABLISHED
-        assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 24)[16:] == known[16:24]  # segment sizes
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        tcp_info_bytes(-1)
