@@ -147,7 +147,7 @@ async def test_stop_frees_the_id_at_once(world: Engine) -> None:
         await until(lambda: old.progress().sent_bytes)
         live.feed(100, padding_bytes=40_000)
         assert old.session is not None
-        destination = old.session.attachment._destination
+        destination = old.session.attachment.destination
         await until(lambda: destination.counters()["short_sends"])
         world.scheduler.stop("v", "a", "p")
         new = world.scheduler.start(settings("p", url))

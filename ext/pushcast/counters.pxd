@@ -1,6 +1,8 @@
 """Counters of all destinations: rows of numpy structured arrays that C writes without locks."""
 cimport cython
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
+
+from pushcast.atomics cimport load_relaxed
 
 ctypedef struct counters_t:     # every word stored and loaded relaxed; two cache lines, so that neighbours do not share one
     uint64_t sent_bytes          # taken by the transport: media, lead-ins and control
@@ -19,6 +21,12 @@ ctypedef struct counters_t:     # every word stored and loaded relaxed; two cach
     uint64_t send_buffer_ms      # SRT: media time that waits for acknowledgement, looked at once a second
     uint64_t send_buffer_allowed_ms   # SRT: what waits longer comes too late for the peer
     uint64_t blocked_since_ns    # CLOCK_MONOTONIC since when the peer takes nothing, 0 while it takes something
+
+
+cdef inline int64_t blocked_ns(const counters_t* row, int64_t now_ns) noexcept nogil:
+    """For how long the peer has taken nothing."""
+    cdef int64_t since_ns = <int64_t>load_relaxed(&row.blocked_since_ns)
+    return max(now_ns - since_ns, 0) if since_ns else 0
 
 
 @cython.final

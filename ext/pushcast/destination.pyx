@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from pushcast.atomics cimport load_acquire, load_relaxed
-from pushcast.counters cimport CounterTable, counters_t
+from pushcast.counters cimport CounterTable, blocked_ns, counters_t
 from pushcast.cursor cimport CURSOR_WAITING, cursor_free
 from pushcast.mailbox cimport COMMAND_CONTROL, MAX_SAID_BYTES, letter_free, letter_init, post
 from pushcast.monotonic cimport monotonic_ns
@@ -115,12 +115,10 @@ cdef class Destination:
         blocked_ms).
         """
         cdef const counters_t* row = self.c.cursor.row
-        cdef uint64_t blocked_since_ns = load_relaxed(&row.blocked_since_ns)
-        cdef uint64_t blocked_ns = <uint64_t>monotonic_ns() - blocked_since_ns if blocked_since_ns else 0
         return (
             load_relaxed(&row.sent_bytes), load_relaxed(&row.sends), load_relaxed(&row.jumps), load_relaxed(&row.skipped_spans),
             load_relaxed(&row.lag_ms), load_relaxed(&row.max_gap_ns) // 1000000, load_relaxed(&row.refused), load_relaxed(&row.last_send_ns),
-            blocked_ns // 1000000,
+            blocked_ns(row, monotonic_ns()) // 1000000,
         )
 
     def reset_gap(self):

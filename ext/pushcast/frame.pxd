@@ -42,3 +42,11 @@ ctypedef struct Frame:
     int64_t pts              # 90 kHz
     uint32_t track           # Track.id
     uint32_t flags           # FRAME_*
+
+
+cdef inline Frame frame_of(uint32_t track, int64_t dts, int64_t pts, uint32_t flags, const uint8_t* data, size_t size) noexcept nogil:
+    cdef Frame frame
+    frame.data, frame.size = data, size
+    frame.dts, frame.pts = dts, pts
+    frame.track, frame.flags = track, flags
+    return frame

@@ -8,7 +8,7 @@ One thread at a time: whoever has the lock of the source.
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from pushcast.frame cimport FRAME_KEY, Frame
+from pushcast.frame cimport FRAME_KEY, Frame, frame_of
 from pushcast.muxer cimport Muxer
 from pushcast.ring cimport NO_SPAN, SPAN_KEY, Ring, Span, ring_span
 
@@ -85,10 +85,7 @@ cdef class GopCache:
 
     def push(self, uint32_t track, int64_t dts, int64_t pts, uint32_t flags, const uint8_t[::1] data not None):
         """`remember`, for those who have the frame in Python."""
-        cdef Frame frame
-        frame.data = &data[0] if data.shape[0] else NULL
-        frame.size = <size_t>data.shape[0]
-        frame.dts, frame.pts, frame.track, frame.flags = dts, pts, track, flags
+        cdef Frame frame = frame_of(track, dts, pts, flags, &data[0] if data.shape[0] else NULL, <size_t>data.shape[0])
         self.remember(&frame)
 
     def fill(self, Muxer muxer not None):

@@ -1,7 +1,7 @@
 """Base of the muxers: see TsMuxer in mpegts.pyx and RtmpMuxer in flv.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from pushcast.frame cimport Frame
+from pushcast.frame cimport Frame, frame_of
 
 
 cdef class Muxer:
@@ -19,11 +19,5 @@ cdef class Muxer:
 
     def write_frame(self, uint32_t track, int64_t dts, int64_t pts, uint32_t flags, const uint8_t[::1] data not None):
         """Write one frame from bytes: track id, DTS and PTS at 90 kHz, FRAME_* flags, the access unit or configuration record."""
-        cdef Frame frame
-        frame.data = &data[0] if data.shape[0] else NULL
-        frame.size = data.shape[0]
-        frame.dts = dts
-        frame.pts = pts
-        frame.track = track
-        frame.flags = flags
+        cdef Frame frame = frame_of(track, dts, pts, flags, &data[0] if data.shape[0] else NULL, <size_t>data.shape[0])
         self.write(&frame)

@@ -9,7 +9,7 @@ from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from pushcast.atomics cimport load_relaxed
-from pushcast.counters cimport counters_t
+from pushcast.counters cimport blocked_ns, counters_t
 from pushcast.monotonic cimport monotonic_ns
 from pushcast.destination cimport Destination
 from pushcast.transport cimport seen_t, transport_t
@@ -72,7 +72,6 @@ cdef class Pulse:
         cdef transport_t* transport = &self.destination.transport.c
         cdef bint may_see = transport.see != NULL and not self.destination.transport.closed
         cdef int64_t now_ns = monotonic_ns()
-        cdef uint64_t blocked_since_ns = load_relaxed(&row.blocked_since_ns)
         cdef figures_t figures
         cdef seen_t seen
         cdef int found
@@ -81,7 +80,7 @@ cdef class Pulse:
         figures.refused = load_relaxed(&row.refused)
         figures.lag_ms = load_relaxed(&row.lag_ms)
         figures.last_send_ns = <int64_t>load_relaxed(&row.last_send_ns)
-        figures.blocked_ns = now_ns - <int64_t>blocked_since_ns if blocked_since_ns else 0
+        figures.blocked_ns = blocked_ns(row, now_ns)
         with nogil:                  # libsrt may have us wait for what its own threads hold
             found = self.weigh(&figures, &seen if may_see and transport.see(transport, &seen) else NULL, overloaded, now_ns)
         return found

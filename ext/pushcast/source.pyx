@@ -20,7 +20,7 @@ import time
 from dataclasses import replace
 
 from pushcast.feed cimport Feed
-from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_METADATA, Frame
+from pushcast.frame cimport FRAME_BESIDE, FRAME_CONFIG, FRAME_DISCONTINUITY, FRAME_METADATA, Frame, frame_of
 from pushcast.gopcache cimport GopCache
 from pushcast.measured cimport measure, measured_of, measured_t
 from pushcast.monotonic cimport monotonic_ns
@@ -114,13 +114,7 @@ cdef class Source:
 
     def push(self, uint32_t track, int64_t dts, int64_t pts, uint32_t flags, const uint8_t[::1] data not None):
         """Publish one frame: input times at 90 kHz, FRAME_* flags, the access unit or configuration record."""
-        cdef Frame frame
-        frame.data = &data[0] if data.shape[0] else NULL
-        frame.size = data.shape[0]
-        frame.dts = dts
-        frame.pts = pts
-        frame.track = track
-        frame.flags = flags
+        cdef Frame frame = frame_of(track, dts, pts, flags, &data[0] if data.shape[0] else NULL, <size_t>data.shape[0])
         self.publish(&frame)
 
     cdef int publish(self, Frame* frame) except -1:

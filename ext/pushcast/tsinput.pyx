@@ -22,7 +22,7 @@ from pushcast.wire cimport get_u16, get_u32
 from pushcast.audioparser import Ac3Parser, AdtsParser, LatmParser, MpegAudioParser, OpusParser
 from pushcast.errors import MediaError
 from pushcast.esparser import DataParser, SpliceParser
-from pushcast.media import Codec, Kind, Track
+from pushcast.media import Kind, Track
 from pushcast.nalparser import NalParser
 from pushcast.psi import read_pat, read_pmt
 from pushcast.tscodecs import Carriage, carriage_of
@@ -66,10 +66,6 @@ cdef class TsInput(PidInput):
         self.listed = []
         self.time = TimeBase(source)
         self.follow(0, PID_PAT)
-
-    def flush(self):
-        """Nothing more comes on the PIDs of now: what is whole goes out."""
-        self.finish_all()
 
     @property
     def ready(self):

@@ -52,8 +52,8 @@ cdef class PidInput(PacketInput):
     cdef int pes_bytes(self, input_pid_t* s, const uint8_t* data, size_t size, bint start, bint random_access) except -1
     cdef int append(self, input_pid_t* s, const uint8_t* data, size_t size) except -1
     cdef int finish(self, input_pid_t* s) except -1
-    cdef int finish_all(self) except -1
     cdef int section_bytes(self, input_pid_t* s, const uint8_t* data, size_t size, bint start) except -1
     cdef int drain_sections(self, input_pid_t* s, const uint8_t* data, size_t size) except -1
     cdef input_pid_t* follow(self, uint32_t pid, uint8_t kind) except NULL
     cdef void unfollow(self, uint32_t pid) noexcept
+    cdef void empty(self, input_pid_t* s) noexcept

@@ -171,21 +171,18 @@ cdef class PidInput(PacketInput):
         cdef int step
         while size and s.section != NULL:
             step = next_section(s.section, &data, &size, most)
-            if step == SECTION_BAD:
-                self.damaged_tables += 1
-            elif step == SECTION_WHOLE and crc32_mpeg(s.section.data, s.section.size) != 0:
+            if step == SECTION_BAD or step == SECTION_WHOLE and crc32_mpeg(s.section.data, s.section.size) != 0:
                 self.damaged_tables += 1
             elif step == SECTION_WHOLE:
                 self.whole_section(s)
         return 0
 
-    cdef int finish_all(self) except -1:
+    def flush(self):
         """Nothing more comes on the PIDs of now: what is whole goes out."""
         cdef int index
         for index in range(self.pids_used):
             if self.pids[index].underway and self.pids[index].expected == 0:
                 self.finish(&self.pids[index])
-        return 0
 
     cdef input_pid_t* follow(self, uint32_t pid, uint8_t kind) except NULL:
         """The state of a PID, begun anew when it was followed for something else."""
@@ -203,10 +200,7 @@ cdef class PidInput(PacketInput):
                     raise MediaError(f"more than {PIDS_MOST} PIDs are in use")
                 self.pids_used += 1
         s = &self.pids[index]
-        self.buffered -= s.capacity
-        free(s.data)
-        free(s.section)
-        memset(s, 0, sizeof(input_pid_t))
+        self.empty(s)
         s.pid = <uint16_t>pid
         s.kind = kind
         s.reader = -1
@@ -219,15 +213,15 @@ cdef class PidInput(PacketInput):
 
     cdef void unfollow(self, uint32_t pid) noexcept:
         cdef int index = self.index_of[pid] - 1
-        cdef input_pid_t* s
-        if index < 0:
-            return
-        s = &self.pids[index]
+        if index >= 0:
+            self.empty(&self.pids[index])
+            self.index_of[pid] = 0
+
+    cdef void empty(self, input_pid_t* s) noexcept:
         self.buffered -= s.capacity
         free(s.data)
         free(s.section)
         memset(s, 0, sizeof(input_pid_t))
-        self.index_of[pid] = 0
 
 
 cdef bint is_repeated(const input_pid_t* s, const uint8_t* data, size_t size) noexcept nogil:

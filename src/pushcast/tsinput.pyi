@@ -12,9 +12,6 @@ class TsInput(PidInput):
     """``program``: the program_number to take, 0 for the first.  MediaError: no stream of 188-byte packets."""
 
     def __init__(self, source: Source, program: int = 0) -> None: ...
-    def flush(self) -> None:
-        """Nothing more comes: what is whole goes out."""
-
     def freeze(self) -> None:
         """The stream is announced: its tracks are fixed."""
 

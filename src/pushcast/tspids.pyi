@@ -3,6 +3,9 @@
 from pushcast.tspackets import PacketInput
 
 class PidInput(PacketInput):
+    def flush(self) -> None:
+        """Nothing more comes: what is whole goes out."""
+
     @property
     def packets(self) -> int: ...
     @property

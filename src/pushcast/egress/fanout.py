@@ -106,34 +106,30 @@ class Attachment:
         """Told that the first media have left."""
         self._worker = worker
         self._link = link
-        self._destination = destination
+        self.destination = destination
         self._stall_ms = stall_ms
         self._released: asyncio.Future[None] = loop.create_future()
 
     @property
-    def destination(self) -> Destination:
-        return self._destination
-
-    @property
     def zero_ms(self) -> int:
         """The time that the peer was told to be 0."""
-        return self._destination.zero_ms
+        return self.destination.zero_ms
 
     @property
     def sent_bytes(self) -> int:
         """Of the counters this one, for who asks often."""
-        return self._destination.sent_bytes
+        return self.destination.sent_bytes
 
     def counters(self) -> Counters:
         """A snapshot, read without a lock; it stays right after the release."""
-        return Counters._make(self._destination.progress())
+        return Counters._make(self.destination.progress())
 
     @property
     def overload(self) -> str:
         """Why this link cannot carry what it should; empty while it can."""
         if not self.overloaded:
             return ""
-        row = self._destination.counters()
+        row = self.destination.counters()
         return (
             f"{row['send_buffer_ms']} ms of media wait in the send buffer, where {row['send_buffer_allowed_ms']} ms are"
             f" still in time; {row['dropped_packets']} packets were dropped as too late since the connect"
@@ -144,7 +140,7 @@ class Attachment:
         if self._released.done() or self.lost.done():
             return
         try:
-            self._destination.control(data)
+            self.destination.control(data)
         except BufferError as error:
             self.give_up(ConnectionLost(f"the peer asks for replies and does not read them: {error}"))
 
@@ -153,7 +149,7 @@ class Attachment:
 
         :raises LocalProtocolError: the sender thread does not answer; the link must not be closed.
         """
-        self._worker.detach(self._destination, final, drain_ms)
+        self._worker.detach(self.destination, final, drain_ms)
         try:
             async with asyncio.timeout(drain_ms / 1000 + RELEASE_SLACK_S):
                 await asyncio.shield(self._released)
@@ -162,7 +158,7 @@ class Attachment:
 
     def abandon(self) -> None:
         """Have the sender let go at once, and wait for nothing: the end of a task that was cancelled."""
-        self._worker.detach(self._destination, b"", 0)
+        self._worker.detach(self.destination, b"", 0)
 
     def on_feed_failed(self, error: EngineError) -> None:
         """Give up, told on any thread."""
