@@ -48,7 +48,7 @@ async def longest_gaps(pushes: Sequence[RunningPush], window_s: float) -> dict[s
     """By the scheme of the URL, in ms, within a window that begins now."""
     before = [attachment(push) for push in pushes]
     for each in before:
-        each._destination.reset_gap()
+        each.destination.reset_gap()
     await asyncio.sleep(window_s)
     longest: dict[str, int] = {}
     for push, each in zip(pushes, before, strict=True):
