@@ -122,6 +122,7 @@ TOUCH_EXTENSIONS = {
     "session",
     "connect",
     "push",
+    "statistics",
     "server",
 }
 EXTENSIONS_MAY_IMPORT = {

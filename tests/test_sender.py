@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pushcast.counters import Tally
 from pushcast.destination import TABLE, Destination
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
@@ -442,6 +443,27 @@ def test_stop_releases_what_was_lost_and_what_was_never_taken(loop: Loop) -> Non
     assert released == {lost: errno.ECANCELED, untaken: errno.ECANCELED}
     with pytest.raises(ValueError, match="this sender was stopped"):
         loop.sender.attach(destination(ring, Pipe().transport))
+
+
+def test_a_tally_sums_what_is_sent_to_all_that_share_it(loop: Loop) -> None:
+    ring, tally, pipes = Ring(), Tally(), [Pipe() for _ in range(3)]
+    write(ring, 0, 25)
+    shared_by = [destination(ring, pipe.transport, tally=tally) for pipe in pipes[:2]]
+    alone = destination(ring, pipes[2].transport)
+    assert (tally.destinations, tally.sent_bytes) == (2, 0)
+    for one in (*shared_by, alone):
+        loop.sender.attach(one)
+    for pipe in pipes:
+        pipe.read(188 + 5 * 188 * 4)
+    shared_by[0].control(b"said")
+    assert pipes[0].read(4) == b"said"
+    for one in (*shared_by, alone):
+        loop.leave(one, b"bye")
+    assert [pipe.read(3) for pipe in pipes] == [b"bye"] * 3
+    assert tally.sent_bytes == sum(one.sent_bytes for one in shared_by) == 2 * (188 + 5 * 188 * 4 + 3) + 4
+    loop.seen.clear()
+    del one, shared_by
+    assert tally.destinations == 0
 
 
 def test_what_is_asked_after_the_release_is_harmless() -> None:

@@ -13,6 +13,7 @@ cdef extern from *:
     #define pushcast_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
     #define pushcast_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
     #define pushcast_add_relaxed(p, n) __atomic_store_n((p), *(p) + (n), __ATOMIC_RELAXED)
+    #define pushcast_add_shared(p, n) __atomic_fetch_add((p), (n), __ATOMIC_RELAXED)
     #define pushcast_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
     #define pushcast_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
     #define pushcast_fence_all() __atomic_thread_fence(__ATOMIC_SEQ_CST)
@@ -29,6 +30,8 @@ cdef extern from *:
     void store_relaxed_u32 "pushcast_store_relaxed"(uint32_t* p, uint32_t v) noexcept nogil
     # Adds to a figure that this thread alone writes: a load and a store, no locked instruction.
     void add_relaxed "pushcast_add_relaxed"(uint64_t* p, uint64_t n) noexcept nogil
+    # ... that several threads write.
+    void add_shared "pushcast_add_shared"(uint64_t* p, uint64_t n) noexcept nogil
     # Between accesses that cannot be atomic themselves: bytes that are copied by the kernel or the C library.
     void fence_acquire "pushcast_fence_acquire"() noexcept nogil
     void fence_release "pushcast_fence_release"() noexcept nogil

@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-from pushcast.atomics cimport load_relaxed
+from pushcast.atomics cimport add_relaxed, add_shared, load_relaxed
 
 ctypedef struct counters_t:     # every word stored and loaded relaxed; two cache lines, so that neighbours do not share one
     uint64_t sent_bytes          # taken by the transport: media, lead-ins and control
@@ -23,10 +23,23 @@ ctypedef struct counters_t:     # every word stored and loaded relaxed; two cach
     uint64_t blocked_since_ns    # CLOCK_MONOTONIC since when the peer takes nothing, 0 while it takes something
 
 
+cdef inline void count_sent(counters_t* row, uint64_t* tally, size_t taken) noexcept nogil:
+    """``tally``: where else it counts, NULL for nowhere."""
+    add_relaxed(&row.sent_bytes, taken)
+    if tally != NULL:
+        add_shared(tally, taken)
+
+
 cdef inline int64_t blocked_ns(const counters_t* row, int64_t now_ns) noexcept nogil:
     """For how long the peer has taken nothing."""
     cdef int64_t since_ns = <int64_t>load_relaxed(&row.blocked_since_ns)
     return max(now_ns - since_ns, 0) if since_ns else 0
+
+
+@cython.final
+cdef class Tally:
+    cdef uint64_t sent           # written by every sender thread that has one of its destinations
+    cdef readonly size_t destinations
 
 
 @cython.final

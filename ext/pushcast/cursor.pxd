@@ -18,6 +18,7 @@ ctypedef struct cursor_t:
     transport_t* transport       # owned by the Destination's Transport object
     lead_in_t lead_in
     counters_t* row
+    uint64_t* tally              # counts what all that share it have sent; NULL when nobody asks
     peer_t peer
     uint64_t seq                 # span the cursor stands in
     uint64_t join_from           # WAITING: the first key span that will do

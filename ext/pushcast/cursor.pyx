@@ -27,6 +27,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from pushcast.atomics cimport add_relaxed, load_acquire, load_relaxed, store_relaxed
+from pushcast.counters cimport count_sent
 from pushcast.pace cimport PACE_NONE, pace_allows, pace_from, pace_took
 from pushcast.ring cimport NO_SPAN, Span, ring_dts, ring_due, ring_due_key, ring_intact, ring_lag_ms, ring_span, ring_t, ring_walk
 from pushcast.run cimport gather, run_t, shorten
@@ -317,7 +318,7 @@ cdef void took_media(cursor_t* cursor, size_t taken, int64_t now_ns) noexcept no
     else:
         store_relaxed(&row.first_send_ns, <uint64_t>now_ns)
     store_relaxed(&row.last_send_ns, <uint64_t>now_ns)
-    add_relaxed(&row.sent_bytes, taken)
+    count_sent(row, cursor.tally, taken)
     add_relaxed(&row.media_bytes, taken)
     add_relaxed(&row.sends, 1)
     store_relaxed(&row.refused, cursor.transport.refused)
@@ -356,7 +357,7 @@ cdef bint send_private(cursor_t* cursor, int64_t now_ns) noexcept nogil:
         return False
     store_relaxed(&cursor.row.blocked_since_ns, 0)
     cursor.private_at += <size_t>taken
-    add_relaxed(&cursor.row.sent_bytes, <size_t>taken)
+    count_sent(cursor.row, cursor.tally, <size_t>taken)
     if cursor.private_at < cursor.private_size:
         return False
     free(cursor.private_bytes)

@@ -1,7 +1,7 @@
 """Destination: a cursor and a socket.  Theory in destination.pyx."""
 cimport cython
 
-from pushcast.counters cimport CounterTable
+from pushcast.counters cimport CounterTable, Tally
 from pushcast.cursor cimport cursor_t
 from pushcast.mailbox cimport letter_t, mailbox_t
 from pushcast.overload cimport overload_t
@@ -23,6 +23,7 @@ cdef class Destination:
     cdef dest_t* c
     cdef Ring ring                       # held while C points into it
     cdef readonly Transport transport    # held while C points into it
+    cdef Tally tally                     # held while C points into it; may be None
     cdef CounterTable table
     cdef readonly size_t row             # index in the counter table
     cdef object sender                   # the one it is attached to, else None

@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from pushcast.atomics cimport load_acquire, load_relaxed
-from pushcast.counters cimport CounterTable, blocked_ns, counters_t
+from pushcast.counters cimport CounterTable, Tally, blocked_ns, counters_t
 from pushcast.cursor cimport CURSOR_WAITING, cursor_free
 from pushcast.mailbox cimport COMMAND_CONTROL, MAX_SAID_BYTES, letter_free, letter_init, post
 from pushcast.monotonic cimport monotonic_ns
@@ -25,18 +25,20 @@ TABLE = CounterTable()
 
 
 cdef class Destination:
-    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000, zero_ms=-1, delay_ms=0, pace=None)
+    """Destination(ring, muxer, transport, message_stream_id=0, start="gop", max_lag_ms=5000, stall_ms=10000, zero_ms=-1, delay_ms=0, pace=None,
+    tally=None)
 
     A cursor on ``ring`` and the socket of ``transport``.  ``start``: "gop" joins at the newest key span, "next" waits
     for the next one.  ``max_lag_ms``: media time behind the head that makes it jump; ``stall_ms``: time without a taken
     byte that makes it lost (ETIMEDOUT).  ``zero_ms``: the peer's time zero, -1: its first frame is; see the property.
     ``delay_ms``: how far it stays behind the head, and max_lag_ms counts from there; the ring must keep() more than that.  ``pace``: None sends what is
     there, a number that many bits per second, which must be what the muxer makes, 0 each frame within the time until the next.
+    ``tally``: what else counts the bytes that it sends.
     """
 
     def __cinit__(self, Ring ring not None, Muxer muxer not None, Transport transport not None, uint32_t message_stream_id=0,
                   str start="gop", int64_t max_lag_ms=5000, int64_t stall_ms=10000, int64_t zero_ms=-1, int64_t delay_ms=0,
-                  pace=None):
+                  pace=None, Tally tally=None):
         if start not in ("gop", "next"):
             raise ValueError(f"start: found {start!r}, expected 'gop' or 'next'")
         if max_lag_ms <= 0 or stall_ms <= 0:
@@ -58,6 +60,10 @@ cdef class Destination:
         self.c.cursor.transport = &transport.c
         self.c.cursor.lead_in = muxer.lead_in
         self.c.cursor.row = self.table.row(self.row)
+        if tally is not None:
+            self.tally = tally
+            self.c.cursor.tally = &tally.sent
+            tally.destinations += 1
         self.c.cursor.peer.message_stream_id = message_stream_id
         self.c.cursor.peer.zero_ms = zero_ms
         self.c.cursor.state = CURSOR_WAITING
@@ -75,6 +81,8 @@ cdef class Destination:
             cursor_free(&self.c.cursor)
             letter_free(&self.c.letter)
             free(self.c)
+        if self.tally is not None:
+            self.tally.destinations -= 1
         if self.table is not None:
             self.table.give(self.row)
 

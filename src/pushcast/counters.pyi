@@ -6,6 +6,13 @@ import numpy.typing as npt
 COUNTERS: np.dtype[np.void]
 
 @final
+class Tally:
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def destinations(self) -> int: ...
+
+@final
 class CounterTable:
     def __init__(self) -> None: ...
     def take(self) -> int: ...

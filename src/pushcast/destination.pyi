@@ -1,6 +1,6 @@
 from typing import Literal, final
 
-from pushcast.counters import CounterTable
+from pushcast.counters import CounterTable, Tally
 from pushcast.muxer import Muxer
 from pushcast.ring import Ring
 from pushcast.transport import Transport
@@ -21,6 +21,7 @@ class Destination:
         zero_ms: int = -1,
         delay_ms: int = 0,
         pace: int | None = None,
+        tally: Tally | None = None,
     ) -> None: ...
     @property
     def zero_ms(self) -> int:

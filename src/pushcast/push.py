@@ -43,6 +43,7 @@ from pushcast.store import Totals
 from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
+    from pushcast.counters import Tally
     from pushcast.feed import Feed
 
 _log = logger("push")
@@ -85,6 +86,7 @@ class Push:
         "start_time",
         "state",
         "stop_wanted",
+        "tally",
     )
 
     def __init__(self, settings: PushSettings, before: Before | None = None) -> None:
@@ -100,6 +102,7 @@ class Push:
         self.find_stream: Callable[[], OutputStream | None] | None = None
         self.on_move: MoveListener | None = None
         self.on_condition: ConditionListener | None = None
+        self.tally: Tally | None = None  # what counts the bytes of its destinations; whoever counts sets it
         self.on_backup = 0  # which of the backups it goes to, from 1; 0: to the first destination
         self.session: Session | None = None  # from the accepted link until it is closed
         self.session_s = 0.0  # how long the last attempt was pushing
@@ -202,11 +205,6 @@ class Push:
         return Progress(
             sent_bytes, sent_time_ms, self._finished_bytes + sent_bytes, self._finished_time_ms + sent_time_ms
         )
-
-    @property
-    def total_sent_bytes(self) -> int:
-        """Of the progress this one number."""
-        return self._finished_bytes + (self.session.sent_bytes if self.session is not None else 0)
 
     @property
     def stream_lost(self) -> bool:

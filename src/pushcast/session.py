@@ -24,6 +24,7 @@ from pushcast.settings import PushSettings
 from pushcast.stream import OutputStream
 
 if TYPE_CHECKING:
+    from pushcast.counters import Tally
     from pushcast.feed import Feed
 
 DRAIN_MS = 1000  # a wanted stop waits no longer for the peer to take the span in hand and the final bytes
@@ -43,6 +44,7 @@ class Owner(Protocol):
     """What a session asks of its push."""
 
     settings: PushSettings
+    tally: Tally | None
 
     @property
     def log(self) -> Prefixed: ...
@@ -150,11 +152,6 @@ class Session:
         return self._carried_bytes + counters.sent_bytes, max(0, (last_send_ns - self._start_ns) // 1_000_000)
 
     @property
-    def sent_bytes(self) -> int:
-        """Of the totals this one, for who asks often."""
-        return self._carried_bytes + self._attachment.sent_bytes
-
-    @property
     def lasted_s(self) -> float:
         return (time.monotonic_ns() - self._start_ns) / 1e9
 
@@ -213,6 +210,7 @@ class Session:
             stall_ms=round(settings.stall_timeout_s * 1000),
             delay_ms=settings.delay_ms,
             pace=pace,
+            tally=self._owner.tally,
             before=before,
         )
 

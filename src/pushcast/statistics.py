@@ -9,9 +9,10 @@ is a push that is ``pushing``, in whatever protocol.
 Rates are bits per second.  They are measured once a second from the totals: the latest, the highest so far, and an
 average in which a second counts for less the longer it is ago (AVERAGE_S).
 
-A sample reads one counter of every live stream and of every push that runs; it gives the event loop its turn after
-each SLICE_S, however many there are.  Only live streams and running pushes have entries, and what the configuration
-names: names that publishers make up leave nothing behind.
+A sample reads one counter of every live stream, and one of what its pushes send: the sender threads sum that up, for
+all pushes of a stream in one tally (counters.pyx).  It gives the event loop its turn after each SLICE_S, however many
+there are.  Only live streams and running pushes have entries, and what the configuration names: names that publishers
+make up leave nothing behind.
 
 Everything runs on the event loop.  Nothing here outlives the process.
 """
@@ -23,8 +24,8 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
+from pushcast.counters import Tally
 from pushcast.push import Push
 from pushcast.push_state import PushState
 from pushcast.scheduler import Scheduler
@@ -34,7 +35,6 @@ SAMPLE_S = 1.0
 AVERAGE_S = 10.0
 # What it may add to one turn of the event loop; a turn full of connects has 1.5 ms (scheduler.py).
 SLICE_S = 0.001
-A_STEP = 32  # pushes between two looks at the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,37 @@ class _Place:
         )
 
 
+_Places = tuple[_Place, ...]
+
+
 class _Counted:
     """How much of a counter has been added to which places."""
 
-    __slots__ = ("count", "places")
+    __slots__ = ("_count", "places")
 
-    def __init__(self, count: int, places: tuple[_Place, ...]) -> None:
-        self.count = count
+    def __init__(self, places: _Places) -> None:
         self.places = places
+        self._count = 0
+
+    def news(self, count: int) -> int:
+        """What has come to the counter since it was asked before."""
+        news, self._count = count - self._count, count
+        return news
+
+
+class _Sending(_Counted):
+    """... of the tally of the pushes that send from these places."""
+
+    __slots__ = ("pushes", "tally")
+
+    def __init__(self, places: _Places) -> None:
+        super().__init__(places)
+        self.pushes = 0
+        self.tally = Tally()
+
+    def is_over(self) -> bool:
+        """Nothing will be added to the tally any more."""
+        return not self.pushes and not self.tally.destinations
 
 
 class Statistics:
@@ -170,7 +193,8 @@ class Statistics:
         self._streams: dict[Name, _Place] = {}
         self._inputs: dict[Name, Name] = {}  # of the live output streams
         self._sources: dict[Stream, _Counted] = {}
-        self._pushes: dict[Push, _Counted] = {}
+        self._pushes: dict[Push, _Sending] = {}
+        self._sendings: dict[_Places, _Sending] = {}
         for vhost in registry.vhosts:
             for app in registry.apps(vhost):
                 self._around(vhost, app)
@@ -215,7 +239,11 @@ class Statistics:
         self._streams[stream.key] = place = _Place()
         self._inputs.update((output.key, stream.key) for output in stream.outputs)
         around = () if stream.inner else self._around(stream.vhost, stream.app)
-        self._sources[stream] = _Counted(0, (place, *around))
+        self._sources[stream] = _Counted((place, *around))
+        outputs = {output.key for output in stream.outputs}
+        held = [push for push in self._pushes if push.settings.stream in outputs]
+        for push in held:
+            self._move(push)
 
     def stream_ended(self, stream: Stream) -> None:
         self._receive(stream, self._sources.pop(stream), time.time())
@@ -224,23 +252,50 @@ class Statistics:
             del self._inputs[output.key]
 
     def _push_moved(self, push: Push, before: PushState, why: str) -> None:
-        now = time.time()
-        counted = self._pushes.get(push)
-        self._send([push], now)
         if push.state is PushState.CONNECTING:
-            # What it sent in an earlier life of the process, or while other places held, is no news.
-            counted = _Counted(push.total_sent_bytes, self._places_of(push))
-            self._pushes[push] = counted
-        if counted is None:
+            self._enter(push)
+        sending = self._pushes.get(push)
+        if sending is None:
             return
+        now = time.time()
+        self._send(sending, now)
         if before is PushState.PUSHING:
-            for place in counted.places:
+            for place in sending.places:
                 place.connections -= 1
         if push.state is PushState.PUSHING:
-            for place in counted.places:
+            for place in sending.places:
                 place.connect(now)
         elif push.state in {PushState.READY, PushState.STOPPED}:
-            del self._pushes[push]
+            self._leave(push)
+
+    def _enter(self, push: Push) -> None:
+        """Have the places that its stream is in now count what it sends from now on."""
+        self._leave(push)
+        places = self._places_of(push)
+        sending = self._sendings.get(places)
+        if sending is None:
+            sending = self._sendings[places] = _Sending(places)
+        sending.pushes += 1
+        self._pushes[push] = sending
+        push.tally = sending.tally
+
+    def _move(self, push: Push) -> None:
+        """It has kept its connection for the stream that is back."""
+        now = time.time()
+        before = self._pushes[push]
+        self._send(before, now)
+        self._enter(push)
+        if push.state is PushState.PUSHING:
+            for place in before.places:
+                place.connections -= 1
+            for place in self._pushes[push].places:
+                place.connect(now)
+
+    def _leave(self, push: Push) -> None:
+        sending = self._pushes.pop(push, None)
+        if sending is not None:
+            sending.pushes -= 1
+            push.tally = None
 
     def _steps(self) -> Iterator[None]:
         """One sample, in steps of some ten microseconds; anything may begin and end between two of them."""
@@ -249,34 +304,25 @@ class Statistics:
             if (source := self._sources.get(stream)) is not None:
                 self._receive(stream, source, now)
             yield
-        left = iter(list(self._pushes))
-        while group := list(islice(left, A_STEP)):
-            self._send(group, now)
+        for sending in list(self._sendings.values()):
+            over = sending.is_over()
+            self._send(sending, now)
+            if over:
+                del self._sendings[sending.places]
             yield
         for place in [self._server, *self._vhosts.values(), *self._apps.values(), *self._streams.values()]:
             place.measure()
             yield
 
     def _receive(self, stream: Stream, counted: _Counted, now: float) -> None:
-        received = stream.source.byte_count
-        if received != counted.count:
+        if news := counted.news(stream.source.byte_count):
             for place in counted.places:
-                place.received.add(received - counted.count, now)
-            counted.count = received
+                place.received.add(news, now)
 
-    def _send(self, pushes: list[Push], now: float) -> None:
-        """Each place is told once of all of them: hundreds of pushes share few places."""
-        news: dict[tuple[_Place, ...], int] = {}
-        for push in pushes:
-            counted = self._pushes.get(push)
-            if counted is not None:
-                sent = push.total_sent_bytes
-                news[counted.places] = news.get(counted.places, 0) + sent - counted.count
-                counted.count = sent
-        for places, count in news.items():
-            if count:
-                for place in places:
-                    place.sent.add(count, now)
+    def _send(self, sending: _Sending, now: float) -> None:
+        if news := sending.news(sending.tally.sent_bytes):
+            for place in sending.places:
+                place.sent.add(news, now)
 
     def _places_of(self, push: Push) -> tuple[_Place, ...]:
         vhost, app, _ = key = push.settings.stream

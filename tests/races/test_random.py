@@ -14,6 +14,7 @@ import pytest
 from certificates import Certificates
 from live import LiveStream
 
+from pushcast.counters import Tally
 from pushcast.destination import TABLE, Destination
 from pushcast.media import Container, FeedKey
 from pushcast.muxer import Muxer
@@ -63,6 +64,8 @@ class Storm:
         self.rings = [Ring(SMALL_BYTES, SMALL_BYTES, 64, 0) for _ in range(2)]
         self.written = 0
         self.checks: set[SelfCheck] = set()
+        self.tally = Tally()  # three threads write it
+        self.released_bytes = 0
         self.looked_ns = 0
 
     def write(self) -> None:
@@ -105,6 +108,7 @@ class Storm:
             stall_ms=self.rng.choice((100, 10000)),
             delay_ms=self.rng.choice((0, 0, 0, 30, 300)),
             pace=self.rng.choice((None, None, None, 0, RATE)),
+            tally=self.tally,
         )
         self.transports[made] = transport
         if far is not None:
@@ -132,6 +136,7 @@ class Storm:
         sent_bytes = destination.counters()["sent_bytes"]
         assert destination.counters()["sent_bytes"] >= sent_bytes
         TABLE.snapshot()
+        assert self.tally.sent_bytes >= sent_bytes
         for check in self.checks:
             self.looked_ns += 1_000_000_000
             check.look(self.looked_ns)
@@ -161,6 +166,7 @@ class Storm:
             if (over := self.tls.pop(destination, None)) is not None:
                 over.close_notify()
             self.transports.pop(destination).close()
+            self.released_bytes += destination.sent_bytes
             if destination in self.far and self.far[destination] not in self.reader.received:
                 self.far.pop(destination).close()
         self.fleet.released.clear()
@@ -197,6 +203,7 @@ def test_anything_at_any_time(seed: int, certificates: Certificates) -> None:
         while time.monotonic() < end:
             storm.step()
         attached = len(fleet.sender_of)
+    assert storm.tally.sent_bytes == storm.released_bytes + sum(each.sent_bytes for each in storm.transports)
     storm.close()
     assert attached > 0, "the threads were stopped with nothing attached"
     assert storm.done > 20

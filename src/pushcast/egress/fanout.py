@@ -34,6 +34,7 @@ from pushcast.sender import (
 )
 
 if TYPE_CHECKING:
+    from pushcast.counters import Tally
     from pushcast.feed import Feed
     from pushcast.ring import Ring
 
@@ -271,6 +272,7 @@ class FanOut:
         stall_ms: int = 10000,
         delay_ms: int = 0,
         pace: int | None = None,
+        tally: Tally | None = None,
         before: Attachment | None = None,
     ) -> Attachment:
         """Start sending a feed to a link.
@@ -278,7 +280,7 @@ class FanOut:
         ``start``: begin at the newest keyframe there is, or wait for the next; ``max_lag_ms``: further behind than
         this the destination jumps to a keyframe; ``stall_ms``: a peer that takes nothing for so long is lost;
         ``delay_ms``: how far it stays behind the stream; ``pace``: None sends what is there, a number so many bits a
-        second, 0 each frame within the time until the next;
+        second, 0 each frame within the time until the next; ``tally``: what else counts the bytes that are sent;
         ``before``: the attachment of the same link that was released, whose time goes on.
         """
         worker = min(self._workers, key=lambda each: (each.bytes_per_s, len(each.attachments)))
@@ -294,6 +296,7 @@ class FanOut:
             zero_ms=zero_ms,
             delay_ms=delay_ms,
             pace=pace,
+            tally=tally,
         )
         attachment = Attachment(worker, destination, feed.ring, link, stall_ms)
         worker.attach(destination, attachment)
