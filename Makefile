@@ -52,7 +52,8 @@ bench-load: .stamp/system-test .stamp/build
 bench-storm: .stamp/system-test .stamp/build
 	$(PYTHON) -m bench.storm
 
-# pushcast and the rivals that Debian ships, in turns: about an hour; BENCH_ARGS=--quick takes three minutes.
+# pushcast and the rivals that Debian ships, in turns: about an hour; BENCH_ARGS=--quick takes three minutes,
+# BENCH_ARGS="--again FILE ..." measures some of them anew.
 bench-peers: .stamp/system-bench .stamp/build
 	$(PYTHON) -m bench.peers $(BENCH_ARGS)
 

@@ -22,6 +22,7 @@ sys.path.append(str(ROOT))
 from bench import build  # noqa: E402
 from bench.clip import write_trace  # noqa: E402
 from bench.peers import plan, report  # noqa: E402
+from bench.peers.__main__ import measured_again  # noqa: E402
 from bench.peers.clips import GRID_US, Rates  # noqa: E402
 from bench.peers.participant import processes  # noqa: E402
 from bench.peers.plan import Limit, Wanted  # noqa: E402
@@ -54,6 +55,17 @@ def run(participant: str, number: int, cpu: float | None, **changed: Any) -> dic
     none = {"lost_packets": 0, "sink_drops": 0, "backlog_drops": 0, "other_cores": 0.1}
     key = {"protocol": "rtmp", "destinations": 7, "participant": participant, "round": number}
     return {**usual, **marks, **none, **key, "cpu_ms_per_gbit": cpu, **changed}
+
+
+def test_who_is_measured_again_stands_instead_of_what_was_there() -> None:
+    earlier = {"commit": "a", "runs": [run("x-40", 0, 1.0), run("y", 0, 2.0), run("x-40", 0, 3.0, destinations=9)]}
+    now = {"commit": "b", "options": {}}
+    todo = [plan.Turn("rtmp", "x-40", 7, 0), plan.Turn("rtmp", "x-40", 7, 1)]
+    merged = measured_again(earlier, now, todo)
+    assert merged["commit"] == "a"
+    assert merged["again"] == [now]
+    assert [each["cpu_ms_per_gbit"] for each in merged["runs"]] == [2.0, 3.0]
+    assert measured_again(merged, now, todo)["again"] == [now, now]
 
 
 def test_each_round_has_everybody_who_is_compared_next_to_each_other() -> None:

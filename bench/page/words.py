@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def _measured(sources: Sources) -> list[str]:
             file = sources[kind]
             load = ", ".join(map(str, file.data["machine"]["load"]))
             rows.append((what, f"`{file.data['commit']}`", file.data["time"], load, f"`{file.name}`"))
+            rows += [_anew(each, file.name) for each in file.data.get("again", ())]
     parts = [
         "## What was measured",
         paragraph(
@@ -77,6 +79,16 @@ def _measured(sources: Sources) -> list[str]:
     if len({file.data["commit"] for file in sources.values()}) > 1:
         parts.append("The parts were measured on different commits.")
     return parts
+
+
+def _anew(each: dict[str, Any], name: str) -> tuple[str, ...]:
+    """What of a file was measured at another time than the rest."""
+    options = each["options"]
+    who = ", ".join(options["participants"]) or "all"
+    where = ", ".join(options["protocols"])
+    counts = ", ".join(map(str, options["destinations"]))
+    load = ", ".join(map(str, each["machine"]["load"]))
+    return f"of these {who} over {where}, N = {counts}, again", f"`{each['commit']}`", each["time"], load, f"`{name}`"
 
 
 def _machines(sources: Sources) -> list[str]:

@@ -47,6 +47,7 @@ Results: bench/results/peers-<commit>.json, written after each run
     options                   window_s, rounds, protocols, destinations, participants
     limits                    [{protocol, participant, destinations, rounds, why}]: less often than asked, 0: left out
     nominal_bytes_per_s       {"protocol/muxer": number}: what a muxer makes of the clip
+    again                     [{commit, time, machine, options}]: who was measured anew and replaces what was (--again)
     runs                      every run, in order of time:
       protocol, participant, destinations, round, repeat (true: the second try of a disturbed run)
       interval_ms             between two sends to a destination; null where the rival has no such setting

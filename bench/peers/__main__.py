@@ -35,21 +35,28 @@ CLIP = "720p25 H.264 2.5 Mbit/s, keyframe each second, AAC 128 kbit/s, 10 s loop
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended then, too
-    wanted, output = _options()
-    result: dict[str, Any] = {
+    wanted, output, again = _options()
+    todo = list(plan.turns(wanted))
+    now = {
         "commit": facts.commit(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": facts.machine(),
+        "options": plan.as_options(wanted),
+    }
+    result: dict[str, Any] = {
+        **now,
         "versions": rivals.versions(),
         "clip": CLIP,
-        "options": plan.as_options(wanted),
         "limits": plan.shortened(wanted),
+        "again": [],
         "runs": [],
     }
+    if again is not None:
+        result = measured_again(json.loads(again.read_text()), now, todo)
+        output = output or again
     output = output or ROOT / "bench" / "results" / f"peers-{result['commit']}.json"
-    todo = list(plan.turns(wanted))
     minutes = sum(plan.expected_s(turn, wanted.window_s) for turn in todo) / 60
-    print(f"commit {result['commit']}  {json.dumps(result['machine'])}")
+    print(f"commit {now['commit']}  {json.dumps(now['machine'])}")
     for limit in result["limits"]:
         print("  {protocol} {participant} N={destinations}: {rounds} rounds; {why}".format(**limit))
     print(f"{len(todo)} runs, about {minutes:.0f} min and what disturbed runs take again", flush=True)
@@ -63,7 +70,14 @@ def main() -> None:
         print(f"\nkept in {os.path.relpath(output, ROOT)}")
 
 
-def _options() -> tuple[Wanted, Path | None]:
+def measured_again(earlier: dict[str, Any], now: dict[str, Any], todo: list[Turn]) -> dict[str, Any]:
+    """An earlier result without the runs that are made anew, and a note of that."""
+    anew = {(turn.protocol, turn.participant, turn.destinations) for turn in todo}
+    kept = [run for run in earlier["runs"] if (run["protocol"], run["participant"], run["destinations"]) not in anew]
+    return {**earlier, "again": [*earlier.get("again", ()), now], "runs": kept}
+
+
+def _options() -> tuple[Wanted, Path | None, Path | None]:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, 50 destinations, windows of 5 s")
     parser.add_argument("--rounds", type=int, help="default 5 (quick: 1)")
@@ -72,6 +86,7 @@ def _options() -> tuple[Wanted, Path | None]:
     parser.add_argument("--destinations", help="default 1,50,200,400,1000 (quick: 50)")
     parser.add_argument("--participants", default="", help="by name, or pushcast, engine, floor; default all")
     parser.add_argument("--output", type=Path, help="default bench/results/peers-<commit>.json")
+    parser.add_argument("--again", type=Path, help="a file of results whose runs of these participants are replaced")
     options = parser.parse_args()
     usual = plan.QUICK_DESTINATIONS if options.quick else plan.DESTINATIONS
     known = {name for names in plan.ORDER.values() for name in names}
@@ -88,6 +103,7 @@ def _options() -> tuple[Wanted, Path | None]:
             window_s=options.window_s or (5.0 if options.quick else 6.0),
         ),
         options.output,
+        options.again,
     )
 
 
@@ -97,7 +113,8 @@ def _run_all(todo: list[Turn], wanted: Wanted, result: dict[str, Any], output: P
     result["nominal_bytes_per_s"] = {name: round(rate) for name, rate in known.bytes_per_s.items()}
     participants = _participants(traces(folder, TRACE_S))
     began = time.monotonic()
-    for turn in _with_repetitions(todo, result["runs"]):
+    kept = len(result["runs"])
+    for number, turn in enumerate(_with_repetitions(todo, result["runs"], kept), 1):
         if turn.repeat and time.monotonic() - began > MOST_S:
             print("the rest of the disturbed runs is not repeated: the time is over", flush=True)
             break
@@ -106,12 +123,12 @@ def _run_all(todo: list[Turn], wanted: Wanted, result: dict[str, Any], output: P
         result["summary"] = report.summary(result["runs"])
         _write(result, output)
         done_min = (time.monotonic() - began) / 60
-        print(f"{done_min:5.1f} min {len(result['runs']):3}/{len(todo)}  {_line(run)}", flush=True)
+        print(f"{done_min:5.1f} min {number:3}/{len(todo)}  {_line(run)}", flush=True)
 
 
-def _with_repetitions(todo: list[Turn], runs: list[dict[str, Any]]) -> Iterator[Turn]:
+def _with_repetitions(todo: list[Turn], runs: list[dict[str, Any]], kept: int) -> Iterator[Turn]:
     yield from todo
-    for run in [run for run in runs if run["disturbed"]]:
+    for run in [run for run in runs[kept:] if run["disturbed"]]:
         yield Turn(run["protocol"], run["participant"], run["destinations"], run["round"], repeat=True)
 
 

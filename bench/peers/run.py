@@ -14,14 +14,13 @@ import numpy as np
 
 from bench.peers.clips import Rates
 from bench.peers.participant import Job, Participant, Running
-from bench.peers.plan import Turn, wire
+from bench.peers.plan import BACKLOG_S, Turn, wire
 from bench.peers.processes import Machine, TreeSize, TreeTimes
 from bench.peers.sinks import Mark, Sink, sink
 
 FULL_RATE = 0.97
 SETTLED = 0.1  # the rate may be this far from the clip's
 SETTLED_S = 2.0
-SETTLE_LIMIT_S = 20.0
 LOOK_S = 0.25
 DISTURBED_CORES = 0.3
 CLOSING_S = 2.0
@@ -52,7 +51,7 @@ def measure(turn: Turn, participant: Participant, rates: Rates, window_s: float)
     """One row of ``runs`` (see the package's docstring)."""
     protocol = wire(turn.protocol)
     start_limit_s = participant.start_limit_s(protocol, turn.destinations)
-    lasts_s = start_limit_s + SETTLE_LIMIT_S + window_s + CLOSING_S
+    lasts_s = start_limit_s + BACKLOG_S + window_s + CLOSING_S
     nominal = rates.nominal(protocol, participant.muxer)
     row: dict[str, Any] = {
         "protocol": turn.protocol,
@@ -115,7 +114,7 @@ def _settle(receiving: Sink, nominal: float) -> dict[str, Any]:
         stretch_s = (mark.at_ns - marks[0].at_ns) / 1e9
         rate = (mark.total_bytes - marks[0].total_bytes) / stretch_s
         settled = stretch_s >= SETTLED_S and abs(rate / nominal - 1) <= SETTLED
-        if settled or waited_s > SETTLE_LIMIT_S:
+        if settled or waited_s > BACKLOG_S:
             return {"settled": settled, "settle_s": round(waited_s, 2)}
 
 
