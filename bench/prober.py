@@ -1,7 +1,8 @@
 """Asks one question of the API again and again at a steady rate, on one connection, and notes how long answers take.
 
 An answer's time counts from when its question was due, not from when it could be sent: an answer that is late delays
-the questions behind it, and hides nothing.
+the questions behind it, and hides nothing.  The kernel is asked to run this before others, so far as it may be: a
+question that waits for a core, which load generators and receivers of the same bench take, is not the API's wait.
 
     python -m bench.prober --port P --per-s N [--body JSON] PATH        with a body a POST, else a GET
 
@@ -12,7 +13,9 @@ and ``took_ms`` of each question.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import signal
 import socket
 import time
@@ -29,6 +32,8 @@ def main() -> None:
     options = parser.parse_args()
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
     question = request(options.path, options.body)
     due_ns: list[int] = []
     took_ms: list[float] = []

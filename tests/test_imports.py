@@ -79,7 +79,7 @@ EXTENSION_LAYERS = [
     ["tssocket", "srtlistener"],
 ]
 PYTHON_LAYERS = [
-    ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places", "heap"],
+    ["errors", "file_url", "garbage", "turnstile", "tsoptions", "places", "heap", "descriptors"],
     ["log", "media", "psi", "login_limit", "retry", "bounded", "opus"],
     ["tscodecs", "fourcc"],
     ["selection"],

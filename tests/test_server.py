@@ -19,6 +19,8 @@ import pytest
 from api_client import basic
 from live import Peers, UdpSink, until
 
+from pushcast import descriptors
+
 CONFIG = """
 [api]
 port = {api_port}
@@ -91,6 +93,13 @@ async def server(tmp_path: Path, clip: Path, **changes: int) -> AsyncIterator[Se
         await reading
 
 
+def room_for_descriptors(pid: int) -> int:
+    """That the kernel's table of a process has without growing."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (size,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("FDSize:"))
+    return size
+
+
 async def test_from_start_to_stop(tmp_path: Path, clip: Path) -> None:
     sink, peers = UdpSink(), Peers()
     urls = {"u": f"udp://127.0.0.1:{await sink.open()}", "t": f"tcp://127.0.0.1:{await peers.listen()}"}
@@ -111,6 +120,7 @@ async def test_from_start_to_stop(tmp_path: Path, clip: Path) -> None:
         assert [track["type"] for track in shown["input"]["tracks"]] == ["Video", "Audio"]
         soft, hard = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
         assert soft == hard
+        assert room_for_descriptors(running.process.pid) >= min(descriptors.ROOM, hard), "it grows while pushes start"
         running.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(8):
             assert await running.process.wait() == 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -17,7 +16,7 @@ from functools import partial
 
 import uvloop
 
-from pushcast import __version__, garbage, heap
+from pushcast import __version__, descriptors, garbage, heap
 from pushcast.access import configured_access
 from pushcast.access_token import obtain_access_token
 from pushcast.api import Api
@@ -69,7 +68,8 @@ async def serve(config: Config) -> None:
     :raises ConfigError: the configuration asks for what cannot be.  :raises TransportError: a port cannot be had.
     """
     stop = _stop_on_signals()
-    _raise_descriptor_limit()
+    descriptors.raise_limit()
+    descriptors.make_room()
     sys.setswitchinterval(SWITCH_S)
     heap.return_large_blocks()
     enforce(DestinationPolicy(config.destinations.allow, config.destinations.deny))
@@ -155,12 +155,6 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
     return stop
-
-
-def _raise_descriptor_limit() -> None:
-    """Each destination is a descriptor, and the usual soft limit of 1024 is fewer than one host can push to."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _fan_out(config: Config) -> FanOut:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 from collections.abc import Iterable
 
+from pushcast.descriptors import raise_limit
 from pushcast.errors import TransportError
 
 BACKLOG = 1024  # senders that connect in the same moment
@@ -39,8 +39,5 @@ def _open(host: str, port: int) -> socket.socket:
 
 def allow_connections(wanted: int) -> int:
     """Raise the limit of open files as far as it goes; returns the connections that it allows, at most ``wanted``."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     spare = 64  # standard streams, listeners, libraries
-    return max(1, min(wanted, hard - spare))
+    return max(1, min(wanted, raise_limit() - spare))
