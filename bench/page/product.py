@@ -121,7 +121,8 @@ def _storms(storms: list[Data]) -> list[str]:
             f"""
             So many `:startPush` calls over {storms[0]["connections"]} connections to live destinations, the protocols
             in turns; meanwhile somebody else asks the API {PROBES_PER_S} times a second on a connection of their own
-            and notes how long each answer takes.
+            and notes how long each answer takes. That one is served by the kernel before the others, where it may be:
+            its wait for one of the few cores is not the API's.
             """
         ),
         table(head, rows),
