@@ -59,13 +59,16 @@ def run(participant: str, number: int, cpu: float | None, **changed: Any) -> dic
 
 def test_who_is_measured_again_stands_instead_of_what_was_there() -> None:
     earlier = {"commit": "a", "runs": [run("x-40", 0, 1.0), run("y", 0, 2.0), run("x-40", 0, 3.0, destinations=9)]}
-    now = {"commit": "b", "options": {}}
+    now = {"commit": "b", "options": {"participants": ["x-40"]}}
     todo = [plan.Turn("rtmp", "x-40", 7, 0), plan.Turn("rtmp", "x-40", 7, 1)]
     merged = measured_again(earlier, now, todo)
     assert merged["commit"] == "a"
     assert merged["again"] == [now]
     assert [each["cpu_ms_per_gbit"] for each in merged["runs"]] == [2.0, 3.0]
-    assert measured_again(merged, now, todo)["again"] == [now, now]
+    later = {"commit": "c", "options": {"participants": ("x-40",)}}
+    assert [note["commit"] for note in measured_again(merged, later, todo)["again"]] == ["c"]
+    other = {"commit": "d", "options": {"participants": ("y",)}}
+    assert [note["commit"] for note in measured_again(merged, other, todo)["again"]] == ["b", "d"]
 
 
 def test_each_round_has_everybody_who_is_compared_next_to_each_other() -> None:

@@ -24,11 +24,10 @@ from bench.clip import clip_path, read_clip
 from bench.peers import plan, report, rivals
 from bench.peers.clips import Rates, rates, traces
 from bench.peers.ours import Engine, Floor, Pushcast
-from bench.peers.participant import Participant
+from bench.peers.participant import START_LIMIT_S, Participant
 from bench.peers.plan import Turn, Wanted
-from bench.peers.run import measure
+from bench.peers.run import lasts_s, measure
 
-TRACE_S = 60.0
 MOST_S = 75 * 60.0  # no disturbed run is repeated after that
 CLIP = "720p25 H.264 2.5 Mbit/s, keyframe each second, AAC 128 kbit/s, 10 s looped"
 
@@ -71,10 +70,12 @@ def main() -> None:
 
 
 def measured_again(earlier: dict[str, Any], now: dict[str, Any], todo: list[Turn]) -> dict[str, Any]:
-    """An earlier result without the runs that are made anew, and a note of that."""
+    """An earlier result without the runs that are made anew, and a note of that; the same again replaces the note too."""
     anew = {(turn.protocol, turn.participant, turn.destinations) for turn in todo}
     kept = [run for run in earlier["runs"] if (run["protocol"], run["participant"], run["destinations"]) not in anew]
-    return {**earlier, "again": [*earlier.get("again", ()), now], "runs": kept}
+    now = json.loads(json.dumps(now))  # as what was kept looks
+    notes = [note for note in earlier.get("again", ()) if note["options"] != now["options"]]
+    return {**earlier, "again": [*notes, now], "runs": kept}
 
 
 def _options() -> tuple[Wanted, Path | None, Path | None]:
@@ -111,7 +112,7 @@ def _run_all(todo: list[Turn], wanted: Wanted, result: dict[str, Any], output: P
     """Every turn, then the disturbed ones once more; the file is written after each."""
     known = _rates(folder)
     result["nominal_bytes_per_s"] = {name: round(rate) for name, rate in known.bytes_per_s.items()}
-    participants = _participants(traces(folder, TRACE_S))
+    participants = _participants(traces(folder, lasts_s(START_LIMIT_S, wanted.window_s) + 1))
     began = time.monotonic()
     kept = len(result["runs"])
     for number, turn in enumerate(_with_repetitions(todo, result["runs"], kept), 1):

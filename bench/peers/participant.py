@@ -15,6 +15,7 @@ from pathlib import Path
 
 MOST_LINES = 3
 READY_S = 30.0
+START_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Participant(ABC):
 
     def start_limit_s(self, protocol: str, count: int) -> float:
         """How long to wait for the last destination's first byte."""
-        return 20.0
+        return START_LIMIT_S
 
     @abstractmethod
     def running(self, job: Job) -> contextlib.AbstractContextManager[Running]:

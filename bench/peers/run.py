@@ -47,11 +47,15 @@ class Look:
         )
 
 
+def lasts_s(start_limit_s: float, window_s: float) -> float:
+    """The longest that a run takes."""
+    return start_limit_s + BACKLOG_S + window_s + CLOSING_S
+
+
 def measure(turn: Turn, participant: Participant, rates: Rates, window_s: float) -> dict[str, Any]:
     """One row of ``runs`` (see the package's docstring)."""
     protocol = wire(turn.protocol)
     start_limit_s = participant.start_limit_s(protocol, turn.destinations)
-    lasts_s = start_limit_s + BACKLOG_S + window_s + CLOSING_S
     nominal = rates.nominal(protocol, participant.muxer)
     row: dict[str, Any] = {
         "protocol": turn.protocol,
@@ -65,7 +69,7 @@ def measure(turn: Turn, participant: Participant, rates: Rates, window_s: float)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         receiving = stack.enter_context(sink(turn.protocol, turn.destinations, plain=participant.plain))
-        job = Job(protocol, turn.destinations, receiving.ports, folder, lasts_s)
+        job = Job(protocol, turn.destinations, receiving.ports, folder, lasts_s(start_limit_s, window_s))
         running = stack.enter_context(participant.running(job))
         row |= _start(receiving, running, turn.destinations, start_limit_s)
         row |= _settle(receiving, nominal * turn.destinations)
