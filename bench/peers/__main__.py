@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def measured_again(earlier: dict[str, Any], now: dict[str, Any], todo: list[Turn]) -> dict[str, Any]:
-    """An earlier result without the runs that are made anew, and a note of that; the same again replaces the note too."""
+    """An earlier result without the runs that are made anew, and a note of that, instead of one that says the same."""
     anew = {(turn.protocol, turn.participant, turn.destinations) for turn in todo}
     kept = [run for run in earlier["runs"] if (run["protocol"], run["participant"], run["destinations"]) not in anew]
     now = json.loads(json.dumps(now))  # as what was kept looks
