@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,8 @@ def _measured(sources: Sources) -> list[str]:
     for kind, what in KINDS.items():
         if kind in sources:
             file = sources[kind]
-            load = ", ".join(map(str, file.data["machine"]["load"]))
-            rows.append((what, f"`{file.data['commit']}`", file.data["time"], load, f"`{file.name}`"))
-            rows += [_anew(each, file.name) for each in file.data.get("again", ())]
+            rows.append(_when(what, file.data, file.name))
+            rows += [_when(_anew(each["options"]), each, file.name) for each in file.data.get("again", ())]
     parts = [
         "## What was measured",
         paragraph(
@@ -81,14 +80,17 @@ def _measured(sources: Sources) -> list[str]:
     return parts
 
 
-def _anew(each: dict[str, Any], name: str) -> tuple[str, ...]:
+def _when(what: str, measured: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    load = ", ".join(map(str, measured["machine"]["load"]))
+    return what, f"`{measured['commit']}`", measured["time"], load, f"`{name}`"
+
+
+def _anew(options: Mapping[str, Any]) -> str:
     """What of a file was measured at another time than the rest."""
-    options = each["options"]
     who = ", ".join(options["participants"]) or "all"
     where = ", ".join(options["protocols"])
     counts = ", ".join(map(str, options["destinations"]))
-    load = ", ".join(map(str, each["machine"]["load"]))
-    return f"of these {who} over {where}, N = {counts}, again", f"`{each['commit']}`", each["time"], load, f"`{name}`"
+    return f"of these {who} over {where}, N = {counts}, again"
 
 
 def _machines(sources: Sources) -> list[str]:

@@ -42,18 +42,18 @@ def main() -> None:
         "machine": facts.machine(),
         "options": plan.as_options(wanted),
     }
-    result: dict[str, Any] = {
-        **now,
-        "versions": rivals.versions(),
-        "clip": CLIP,
-        "limits": plan.shortened(wanted),
-        "again": [],
-        "runs": [],
-    }
     if again is not None:
         result = measured_again(json.loads(again.read_text()), now, todo)
-        output = output or again
-    output = output or ROOT / "bench" / "results" / f"peers-{result['commit']}.json"
+    else:
+        result = {
+            **now,
+            "versions": rivals.versions(),
+            "clip": CLIP,
+            "limits": plan.shortened(wanted),
+            "again": [],
+            "runs": [],
+        }
+    output = output or again or ROOT / "bench" / "results" / f"peers-{result['commit']}.json"
     minutes = sum(plan.expected_s(turn, wanted.window_s) for turn in todo) / 60
     print(f"commit {now['commit']}  {json.dumps(now['machine'])}")
     for limit in result["limits"]:

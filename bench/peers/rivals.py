@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.peers.clips import GST_SECONDS, ffmpeg_clip, gst_clip
-from bench.peers.participant import Job, Participant, Running, ended, lines, processes, wait_until
+from bench.peers.participant import START_LIMIT_S, Job, Participant, Running, ended, lines, processes, wait_until
 
 FORMATS = {"rtmp": "flv", "udp": "mpegts", "srt": "mpegts"}
 # ffmpeg opens one output after the other; an RTMP handshake takes it 0.14 s (Nagle against delayed acknowledgements).
@@ -125,7 +125,7 @@ class FfmpegTee(_Ffmpeg):
     name = "ffmpeg-tee"
 
     def start_limit_s(self, protocol: str, count: int) -> float:
-        return 20.0 + (TEE_RTMP_START_S * count if protocol == "rtmp" else 0.02 * count)
+        return START_LIMIT_S + (TEE_RTMP_START_S * count if protocol == "rtmp" else 0.02 * count)
 
     def commands(self, job: Job) -> list[list[str]]:
         outputs = "|".join(f"[f={FORMATS[job.protocol]}]{_ffmpeg_url(job, index)}" for index in range(job.count))
@@ -138,7 +138,7 @@ class FfmpegEach(_Ffmpeg):
     name = "ffmpeg-n"
 
     def start_limit_s(self, protocol: str, count: int) -> float:
-        return 20.0 + 0.05 * count
+        return START_LIMIT_S + 0.05 * count
 
     def commands(self, job: Job) -> list[list[str]]:
         return [[*ffmpeg_reading(), "-f", FORMATS[job.protocol], _ffmpeg_url(job, index)] for index in range(job.count)]

@@ -111,7 +111,7 @@ cdef class Destination:
 
     @property
     def sent_bytes(self):
-        """What the socket has taken: one word of `counters`, for who asks often."""
+        """What the socket has taken: one word of `counters`."""
         return load_relaxed(&self.c.cursor.row.sent_bytes)
 
     def counters(self):

@@ -178,6 +178,14 @@ class _Sending(_Counted):
         self.pushes = 0
         self.tally = Tally()
 
+    def connect(self, now: float) -> None:
+        for place in self.places:
+            place.connect(now)
+
+    def disconnect(self) -> None:
+        for place in self.places:
+            place.connections -= 1
+
     def is_over(self) -> bool:
         """Nothing will be added to the tally any more."""
         return not self.pushes and not self.tally.destinations
@@ -260,11 +268,9 @@ class Statistics:
         now = time.time()
         self._send(sending, now)
         if before is PushState.PUSHING:
-            for place in sending.places:
-                place.connections -= 1
+            sending.disconnect()
         if push.state is PushState.PUSHING:
-            for place in sending.places:
-                place.connect(now)
+            sending.connect(now)
         elif push.state in {PushState.READY, PushState.STOPPED}:
             self._leave(push)
 
@@ -286,10 +292,8 @@ class Statistics:
         self._send(before, now)
         self._enter(push)
         if push.state is PushState.PUSHING:
-            for place in before.places:
-                place.connections -= 1
-            for place in self._pushes[push].places:
-                place.connect(now)
+            before.disconnect()
+            self._pushes[push].connect(now)
 
     def _leave(self, push: Push) -> None:
         sending = self._pushes.pop(push, None)
